@@ -1,0 +1,10 @@
+export { every, realClock, sleep } from './clock.ts';
+export type { CancelTimer, Clock } from './clock.ts';
+export { VirtualClock } from './virtual-clock.ts';
+export { Scope } from './scope.ts';
+export { errorMessage, silentLogger } from './logger.ts';
+export type { LogFields, Logger } from './logger.ts';
+export { randomNameSuffix, seededRandom, systemRandom } from './random.ts';
+export type { Random } from './random.ts';
+export { createMetrics } from './metrics.ts';
+export type { Counter, Gauge, Histogram, MetricOptions, Metrics } from './metrics.ts';
