@@ -1,4 +1,9 @@
-import { Counter as PromCounter, Gauge as PromGauge, Histogram as PromHistogram, Registry } from 'prom-client';
+import {
+  Counter as PromCounter,
+  Gauge as PromGauge,
+  Histogram as PromHistogram,
+  Registry,
+} from 'prom-client';
 
 /** The metrics port. Names, label names and buckets are upstream's (`apiserver_request_duration_seconds`, …). */
 export interface Metrics {

@@ -75,7 +75,8 @@ export class VirtualClock implements Clock {
       if (next === undefined || next.due > target) break;
       this.#elapsed = Math.max(this.#elapsed, next.due);
       // All timers of one instant fire together, in the order they were set.
-      while (this.#timers[0] !== undefined && this.#timers[0].due <= this.#elapsed) pop(this.#timers)?.callback();
+      while (this.#timers[0] !== undefined && this.#timers[0].due <= this.#elapsed)
+        pop(this.#timers)?.callback();
       await this.settle();
     }
     this.#elapsed = target;
