@@ -1,0 +1,42 @@
+import type { Draft, KubeObject, ResourceType } from '@k8ts/api';
+import type { UserInfo } from '../authentication/contract.ts';
+
+export type AdmissionOperation = 'CREATE' | 'UPDATE' | 'DELETE' | 'CONNECT';
+
+/** What is about to happen to an object. */
+export interface AdmissionAttributes {
+  readonly operation: AdmissionOperation;
+  readonly resource: ResourceType<KubeObject>;
+  readonly subresource: string;
+  readonly namespace: string;
+  /** Empty for a creation whose name is still to be generated. */
+  readonly name: string;
+  readonly user: UserInfo;
+  /**
+   * The new object, already decoded and defaulted, private to this request. Mutating plugins change it in place.
+   * Undefined for DELETE. For CONNECT: the options object.
+   */
+  readonly object: Draft<KubeObject> | undefined;
+  /** What is stored now; immutable. Undefined for CREATE and CONNECT. */
+  readonly oldObject: KubeObject | undefined;
+  /** CreateOptions, UpdateOptions, PatchOptions or DeleteOptions, in wire form. */
+  readonly options: Readonly<Record<string, unknown>>;
+  readonly dryRun: boolean;
+  /** Adds a `Warning` header to the response. */
+  warn(message: string): void;
+}
+
+/**
+ * An admission plugin. `admit` may change `attributes.object`; `validate` runs after all mutation and may not. Both refuse
+ * by throwing a `StatusError` (usually `forbidden`). A plugin that has nothing to wait for returns nothing, so that the
+ * hot path stays free of promises.
+ */
+export interface AdmissionPlugin {
+  readonly name: string;
+  /** Operations it wants to see. */
+  readonly operations: readonly AdmissionOperation[];
+  /** Whether it has anything to do with this resource; asked once per resource type and subresource, then remembered. */
+  handles(resource: ResourceType<KubeObject>, subresource: string): boolean;
+  admit?(attributes: AdmissionAttributes): void | Promise<void>;
+  validate?(attributes: AdmissionAttributes): void | Promise<void>;
+}
