@@ -1,0 +1,1 @@
+export { sampleObject } from './sample-object.ts';

@@ -1,0 +1,102 @@
+import { writeJsonLiteral } from './literal.ts';
+
+/** The shape of `packages/api/data/resources.json`. */
+export interface GroupFacts {
+  readonly group: string;
+  readonly groupPriority: number;
+  readonly versions: readonly VersionFacts[];
+}
+export interface VersionFacts {
+  readonly version: string;
+  readonly versionPriority: number;
+  readonly stage: Stage;
+  readonly resources: Readonly<Record<string, ResourceEntry>>;
+}
+export type Stage = 'stable' | 'beta' | 'alpha' | 'legacy' | 'aggregated';
+export interface ResourceEntry {
+  readonly kind: string;
+  /** true unless given */
+  readonly namespaced?: boolean;
+  readonly shortNames?: readonly string[];
+  readonly categories?: readonly string[];
+  /** all eight unless given */
+  readonly verbs?: readonly string[];
+  readonly subresources?: Readonly<Record<string, SubresourceEntry>>;
+  /** `group/version` that the object is stored as; its own unless given */
+  readonly storage?: string;
+  /** the version's unless given */
+  readonly stage?: Stage;
+}
+export interface SubresourceEntry {
+  /** the resource's own kind unless given */
+  readonly kind?: string;
+  readonly group?: string;
+  readonly version?: string;
+  /** get, patch, update unless given */
+  readonly verbs?: readonly string[];
+}
+
+const ALL_VERBS = ['create', 'delete', 'deletecollection', 'get', 'list', 'patch', 'update', 'watch'];
+const SUBRESOURCE_VERBS = ['get', 'patch', 'update'];
+
+export function generateResources(groups: readonly GroupFacts[]): string {
+  const constants = new Map<string, string>();
+  const share = (verbs: readonly string[], name: string): string => {
+    constants.set(name, `const ${name} = ${writeJsonLiteral(verbs)};\n`);
+    return name;
+  };
+  const rows = groups.flatMap(({ group, versions }) =>
+    versions.flatMap(({ version, stage, resources }) =>
+      Object.entries(resources).map(([resource, entry]) => {
+        const subresources = Object.entries(entry.subresources ?? {}).map(([name, sub]) => {
+          const verbs =
+            sub.verbs === undefined ? share(SUBRESOURCE_VERBS, 'SUBRESOURCE') : writeJsonLiteral(sub.verbs);
+          const gvk = [sub.group ?? group, sub.version ?? version, sub.kind ?? entry.kind];
+          return `s(${writeJsonLiteral(name)}, ${gvk.map(writeJsonLiteral).join(', ')}, ${verbs})`;
+        });
+        const { group: storageGroup, version: storageVersion } = parseGroupVersion(
+          entry.storage,
+          group,
+          version,
+        );
+        const parts = [
+          ...[group, version, resource, entry.kind].map(writeJsonLiteral),
+          String(entry.namespaced ?? true),
+          writeJsonLiteral(entry.stage ?? stage),
+          entry.verbs === undefined ? share(ALL_VERBS, 'ALL') : writeJsonLiteral(entry.verbs),
+          writeJsonLiteral(entry.shortNames ?? []),
+          writeJsonLiteral(entry.categories ?? []),
+          `[${subresources.join(', ')}]`,
+          writeJsonLiteral(storageGroup),
+          writeJsonLiteral(storageVersion),
+        ];
+        return `  r(${parts.join(', ')}),\n`;
+      }),
+    ),
+  );
+  const priorities = groups.flatMap(({ group, groupPriority, versions }) =>
+    versions.map(
+      ({ version, versionPriority }) =>
+        `  { group: ${writeJsonLiteral(group)}, version: ${writeJsonLiteral(version)}, groupPriority: ${groupPriority}, versionPriority: ${versionPriority} },\n`,
+    ),
+  );
+  return `import { resourceRow as r, subresourceRow as s, type ApiGroupVersion, type ResourceInfo } from '../resource-info.ts';
+
+${[...constants.values()].join('')}
+export const rows: readonly ResourceInfo[] = [
+${rows.join('')}];
+
+export const groupVersions: readonly ApiGroupVersion[] = [
+${priorities.join('')}];
+`;
+}
+
+function parseGroupVersion(
+  text: string | undefined,
+  group: string,
+  version: string,
+): { readonly group: string; readonly version: string } {
+  if (text === undefined) return { group, version };
+  const [first = '', second] = text.split('/');
+  return second === undefined ? { group: '', version: first } : { group: first, version: second };
+}
