@@ -2,6 +2,8 @@
  * Errors as the API speaks them: `StatusError` carries the wire `Status` (meta/v1) and is made only by the functions
  * below. Texts, reasons and codes are upstream's (k8s.io/apimachinery/pkg/api/errors), since scripts match on them.
  */
+import { goQuote } from './go-quote.ts';
+
 export interface Status {
   readonly kind: 'Status';
   readonly apiVersion: 'v1';
@@ -99,7 +101,7 @@ export function notFound(resource: GroupResource, name: string): StatusError {
   return failure(
     404,
     'NotFound',
-    `${groupResourceName(resource)} "${name}" not found`,
+    `${groupResourceName(resource)} ${goQuote(name)} not found`,
     about(resource, name),
   );
 }
@@ -108,8 +110,22 @@ export function alreadyExists(resource: GroupResource, name: string): StatusErro
   return failure(
     409,
     'AlreadyExists',
-    `${groupResourceName(resource)} "${name}" already exists`,
+    `${groupResourceName(resource)} ${goQuote(name)} already exists`,
     about(resource, name),
+  );
+}
+
+/** All the names tried for a `generateName` were taken. */
+export function generateNameConflict(
+  resource: GroupResource,
+  name: string,
+  retryAfterSeconds: number,
+): StatusError {
+  return failure(
+    409,
+    'AlreadyExists',
+    `${groupResourceName(resource)} ${goQuote(name)} already exists, the server was not able to generate a unique name for the object`,
+    { ...about(resource, name), ...(retryAfterSeconds > 0 ? { retryAfterSeconds } : {}) },
   );
 }
 
@@ -118,7 +134,7 @@ export function conflict(resource: GroupResource, name: string, message: string)
   return failure(
     409,
     'Conflict',
-    `Operation cannot be fulfilled on ${groupResourceName(resource)} "${name}": ${message}`,
+    `Operation cannot be fulfilled on ${groupResourceName(resource)} ${goQuote(name)}: ${message}`,
     about(resource, name),
   );
 }
@@ -150,7 +166,7 @@ export function forbidden(resource: GroupResource, name: string, message: string
       ? `forbidden: ${message}`
       : name === ''
         ? `${groupResourceName(resource)} is forbidden: ${message}`
-        : `${groupResourceName(resource)} "${name}" is forbidden: ${message}`;
+        : `${groupResourceName(resource)} ${goQuote(name)} is forbidden: ${message}`;
   return failure(403, 'Forbidden', text, about(resource, name));
 }
 
@@ -177,7 +193,7 @@ export function unsupportedMediaType(message: string): StatusError {
 }
 
 export function requestEntityTooLarge(message: string): StatusError {
-  return failure(413, 'RequestEntityTooLarge', `Request entity is too large: ${message}`);
+  return failure(413, 'RequestEntityTooLarge', `Request entity too large: ${message}`);
 }
 
 /** The wanted resource version is too old. */
@@ -229,7 +245,7 @@ export function serverTimeout(
     500,
     'ServerTimeout',
     `The ${operation} operation against ${groupResourceName(resource)} could not be completed at this time, please try again.`,
-    { ...details, retryAfterSeconds },
+    { ...details, ...(retryAfterSeconds > 0 ? { retryAfterSeconds } : {}) },
   );
 }
 
@@ -252,6 +268,7 @@ export interface FieldError {
     | 'FieldValueNotFound'
     | 'FieldValueNotSupported'
     | 'FieldValueTooLong'
+    | 'FieldValueTooShort'
     | 'FieldValueTooMany'
     | 'InternalError';
   /** `spec.containers[0].image` */
@@ -263,7 +280,7 @@ export interface FieldError {
 export function invalid(kind: GroupKind, name: string, fieldErrors: readonly FieldError[]): StatusError {
   const texts = [...new Set(fieldErrors.map((error) => `${error.field}: ${error.body}`))];
   const list = texts.length === 1 ? (texts[0] as string) : `[${texts.join(', ')}]`;
-  return failure(422, 'Invalid', `${groupKindName(kind)} "${name}" is invalid: ${list}`, {
+  return failure(422, 'Invalid', `${groupKindName(kind)} ${goQuote(name)} is invalid: ${list}`, {
     ...(name === '' ? {} : { name }),
     ...(kind.group === '' ? {} : { group: kind.group }),
     ...(kind.kind === '' ? {} : { kind: kind.kind }),
