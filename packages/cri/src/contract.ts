@@ -6,6 +6,36 @@
 export interface Runtime extends AsyncDisposable {
   readonly runtimeService: RuntimeService;
   readonly imageService: ImageService;
+  /** Present when the runtime keeps logs itself; then it writes no log files, and `ContainerStatus.logPath` is empty. */
+  readonly logs?: LogSource;
+  /** Present when probes cannot reach the containers over a network; then the kubelet asks here instead. */
+  readonly probes?: ProbeSource;
+}
+
+/** Container logs of a runtime that has no disk. */
+export interface LogSource {
+  /**
+   * The log so far in the CRI format, one line an item and each with its newline
+   * (`2026-01-01T00:00:00.000000000Z stdout F text\n`). With `follow` it goes on until the container ends or `signal`
+   * aborts. Throws `RuntimeNotFoundError` for an unknown container.
+   */
+  read(
+    containerId: string,
+    options: { readonly follow: boolean; readonly signal?: AbortSignal },
+  ): AsyncIterable<string>;
+}
+
+export type ProbePurpose = 'startup' | 'readiness' | 'liveness';
+
+/** Answers every probe (exec, HTTP, TCP, gRPC) of a container in the container's place. */
+export interface ProbeSource {
+  probe(containerId: string, purpose: ProbePurpose): Promise<ProbeAnswer>;
+}
+
+export interface ProbeAnswer {
+  readonly success: boolean;
+  /** What the probe's output would have been; part of the event's text. */
+  readonly output: string;
 }
 
 export interface RuntimeService {
@@ -56,6 +86,14 @@ export interface RuntimeService {
    * themselves. Events may be lost over a restart of the runtime; listing is the truth.
    */
   onContainerEvent(listener: (event: ContainerEvent) => void): Disposable;
+
+  /** What the runtime learns from the cluster after its start (CRI's UpdateRuntimeConfig). Absent: it needs nothing. */
+  updateRuntimeConfig?(config: RuntimeConfig): Promise<void>;
+}
+
+export interface RuntimeConfig {
+  /** The node's range of pod addresses, `10.244.3.0/24`; several are joined by commas. */
+  readonly podCidr: string;
 }
 
 export interface ImageService {
@@ -176,6 +214,7 @@ export interface ContainerConfig {
   readonly workingDir?: string;
   readonly envs: readonly { readonly key: string; readonly value: string }[];
   readonly mounts: readonly Mount[];
+  readonly devices?: readonly Device[];
   readonly labels: Labels;
   readonly annotations: Labels;
   /** Relative to the sandbox's log directory. */
@@ -197,6 +236,16 @@ export interface Mount {
   /** Only this image's content is mounted (image volumes); `hostPath` is empty then. */
   readonly image?: string;
   readonly imageSubPath?: string;
+  /** Makes the mounts below a read-only one read-only too (KEP-3857). */
+  readonly recursiveReadonly?: boolean;
+}
+
+/** A device node of the machine that the container may use. */
+export interface Device {
+  readonly containerPath: string;
+  readonly hostPath: string;
+  /** Of `r` (read), `w` (write) and `m` (mknod). */
+  readonly permissions: string;
 }
 
 export interface LinuxContainerConfig {
@@ -271,7 +320,7 @@ export interface ContainerStatus extends Container {
   readonly reason: string;
   readonly message: string;
   readonly mounts: readonly Mount[];
-  /** Absolute. */
+  /** Absolute; empty when `Runtime.logs` keeps the log. */
   readonly logPath: string;
   readonly resources?: LinuxContainerResources;
   readonly user?: {

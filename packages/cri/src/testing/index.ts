@@ -1,0 +1,4 @@
+export { describeRuntimeContract } from './runtime-contract.ts';
+export type { RuntimeUnderTest, Workload } from './runtime-contract.ts';
+export { testContainerConfig, testSandboxConfig } from './pod-configs.ts';
+export type { TestContainerOptions } from './pod-configs.ts';
