@@ -41,7 +41,10 @@ export interface Store extends AsyncDisposable {
   /** Forgets what only reads before `revision` could see. Throws `CompactedError`, `FutureRevisionError`. */
   compact(revision: number): Promise<void>;
 
-  /** A lease of `ttl` seconds; keys put with it are deleted when it expires or is revoked. */
+  /**
+   * A lease of at least `ttl` seconds (etcd gives two at least); keys put with it are deleted when it expires or is
+   * revoked. Throws `LeaseExistsError` when the wanted `id` is taken.
+   */
   grantLease(ttl: number, id?: bigint): Promise<Lease>;
   /** Throws `LeaseNotFoundError`. Resolves to the lease with its time renewed. */
   keepLeaseAlive(id: bigint): Promise<Lease>;
@@ -98,7 +101,10 @@ export type Operation =
   | { readonly type: 'put'; readonly key: Key; readonly value: Uint8Array; readonly lease?: bigint }
   | { readonly type: 'delete'; readonly key: Key };
 
-/** A key may be named by one operation only. Putting with an unknown lease throws `LeaseNotFoundError`. */
+/**
+ * A key may be named by one operation only (else `InvalidRequestError`). Putting with an unknown lease throws
+ * `LeaseNotFoundError`.
+ */
 export interface CommitRequest {
   readonly conditions: readonly Condition[];
   readonly operations: readonly Operation[];
@@ -139,7 +145,7 @@ export interface WatchRequest {
 }
 
 export interface WatchHandle {
-  /** Resolves when the watch stands: every later commit will be seen. */
+  /** Resolves when the watch stands: every later commit will be seen. Also when it has ended before that. */
   readonly ready: Promise<void>;
   /** Asks for `onProgress` with the newest revision, once all events up to it were handed over. */
   requestProgress(): void;
@@ -180,6 +186,21 @@ export class LeaseNotFoundError extends Error {
   constructor() {
     super('requested lease not found');
     this.name = 'LeaseNotFoundError';
+  }
+}
+
+export class LeaseExistsError extends Error {
+  constructor() {
+    super('lease already exists');
+    this.name = 'LeaseExistsError';
+  }
+}
+
+/** The request can never succeed: an empty key, a key twice, a key that is no byte string. */
+export class InvalidRequestError extends Error {
+  constructor(message: string) {
+    super(message);
+    this.name = 'InvalidRequestError';
   }
 }
 

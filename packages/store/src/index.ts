@@ -1,1 +1,3 @@
 export * from './contract.ts';
+export { createMemoryStore } from './drivers/memory/memory-store.ts';
+export type { MemoryStoreOptions } from './drivers/memory/memory-store.ts';
