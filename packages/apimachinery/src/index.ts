@@ -6,3 +6,6 @@ export * from './validation/object-meta.ts';
 export * from './group-version.ts';
 export * from './labels.ts';
 export * from './fields.ts';
+export * from './quantity.ts';
+export * from './int-or-string.ts';
+export * from './time.ts';
