@@ -47,6 +47,8 @@ export interface FieldFacts {
   readonly proto?: number;
   readonly optional?: boolean;
   readonly omitempty?: boolean;
+  /** `+required`: demanded although it says omitempty. */
+  readonly required?: boolean;
   readonly listType?: string;
   readonly listMapKeys?: readonly string[];
   readonly mapType?: string;

@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import { writeJsonLiteral } from './literal.ts';
 
 /** The shape of `packages/api/data/resources.json`. */
@@ -59,6 +60,7 @@ export function generateResources(groups: readonly GroupFacts[]): string {
           group,
           version,
         );
+        const isStored = entry.verbs === undefined || entry.verbs.includes('watch');
         const parts = [
           ...[group, version, resource, entry.kind].map(writeJsonLiteral),
           String(entry.namespaced ?? true),
@@ -69,6 +71,7 @@ export function generateResources(groups: readonly GroupFacts[]): string {
           `[${subresources.join(', ')}]`,
           writeJsonLiteral(storageGroup),
           writeJsonLiteral(storageVersion),
+          writeJsonLiteral(isStored ? storageVersionHash(storageGroup, storageVersion, entry.kind) : ''),
         ];
         return `  r(${parts.join(', ')}),\n`;
       }),
@@ -99,4 +102,13 @@ function parseGroupVersion(
   if (text === undefined) return { group, version };
   const [first = '', second] = text.split('/');
   return second === undefined ? { group: '', version: first } : { group: first, version: second };
+}
+
+/** What discovery shows so that clients see a change of the stored version: the start of a hash of its name. */
+function storageVersionHash(group: string, version: string, kind: string): string {
+  return createHash('sha256')
+    .update(`${group}/${version}/${kind}`)
+    .digest()
+    .subarray(0, 8)
+    .toString('base64');
 }

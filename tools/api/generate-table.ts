@@ -27,7 +27,10 @@ function tableType(type: TypeFacts): unknown {
 }
 
 function tableField(field: FieldFacts): unknown[] {
-  const flags = (field.optional === true ? 1 : 0) | (field.omitempty === true ? 2 : 0);
+  const flags =
+    (field.optional === true ? 1 : 0) |
+    (field.omitempty === true ? 2 : 0) |
+    (field.required === true ? 4 : 0);
   const extras = {
     ...(field.listType === undefined ? {} : { l: field.listType }),
     ...(field.listMapKeys === undefined ? {} : { k: field.listMapKeys }),

@@ -93,9 +93,9 @@ function splitName(type: string, context: Context): [namespace: string, name: st
  * Go writes a nil pointer without omitempty as null; validation demands these (a Deployment's selector), so null is no type here.
  */
 function writeField(name: string, field: FieldFacts, isKind: boolean, context: Context): string {
-  const pointer = field.type.startsWith('*');
-  const always = (name === 'metadata' && isKind) || (name === 'spec' && !pointer);
-  const optional = (field.omitempty === true || field.optional === true) && !always;
+  const always = (name === 'metadata' && isKind) || (name === 'spec' && !field.type.startsWith('*'));
+  const optional =
+    (field.omitempty === true || field.optional === true) && field.required !== true && !always;
   let type = writeTypeName(field.type, context);
   // Only a whole object has to have a name; a template's metadata need not.
   if (type === 'metav1.ObjectMeta' && !isKind) type = 'Partial<metav1.ObjectMeta>';

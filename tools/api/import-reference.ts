@@ -229,6 +229,7 @@ function importField(field: ReferenceField, resolve: (type: string) => string): 
       ...(field.proto === undefined ? {} : { proto: field.proto }),
       ...(field.optional === true ? { optional: true } : {}),
       ...(field.omitempty === true ? { omitempty: true } : {}),
+      ...(field.omitempty === true && markers.includes('+required') ? { required: true } : {}),
       ...(listType === undefined ? {} : { listType }),
       ...(listMapKeys.length === 0 ? {} : { listMapKeys: [...new Set(listMapKeys)] }),
       ...(mapType === undefined ? {} : { mapType }),

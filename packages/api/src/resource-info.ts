@@ -16,6 +16,8 @@ export interface ResourceInfo {
   readonly subresources: readonly SubresourceInfo[];
   /** The group and version that objects are kept as; a version that is served without being stored differs. */
   readonly storage: { readonly group: string; readonly version: string };
+  /** Discovery's `storageVersionHash`; empty for what is not stored (reviews, bindings). */
+  readonly storageVersionHash: string;
 }
 
 /**
@@ -56,6 +58,7 @@ export function resourceRow(
   subresources: readonly SubresourceInfo[],
   storageGroup: string,
   storageVersion: string,
+  storageVersionHash: string,
 ): ResourceInfo {
   return {
     group,
@@ -71,6 +74,7 @@ export function resourceRow(
     categories,
     subresources,
     storage: { group: storageGroup, version: storageVersion },
+    storageVersionHash,
   };
 }
 

@@ -46,8 +46,8 @@ export function schemaOfType(namespace: string, name: string): Schema | undefine
 }
 
 /**
- * A row of a table. Fields are `[JSON name or '' for embedded, Go type, protobuf number or 0, 1 optional + 2 omitempty,
- * extras]`; a named scalar, list or map has its base instead.
+ * A row of a table. Fields are `[JSON name or '' for embedded, Go type, protobuf number or 0, flags, extras]`, the flags
+ * 1 optional + 2 omitempty + 4 required nevertheless; a named scalar, list or map has its base instead.
  */
 type TypeRow = StructRow | BaseRow;
 interface StructRow {
@@ -210,7 +210,7 @@ function addFields(
     fields.set(name, {
       name,
       schema,
-      required: flags === 0,
+      required: flags === 0 || (flags & 4) !== 0,
       omitEmpty: (flags & 2) !== 0,
       pointer: type.startsWith('*'),
       protoNumber,

@@ -89,7 +89,7 @@ export interface FieldSchema {
   /** JSON name. */
   readonly name: string;
   readonly schema: Schema;
-  /** Listed under `required` in OpenAPI: neither `+optional` nor omitempty; custom resources: `required`. */
+  /** Listed under `required` in OpenAPI: `+required`, or neither `+optional` nor omitempty; custom resources: `required`. */
   readonly required: boolean;
   /** Go leaves the zero value out (structs that are no pointers are written nevertheless). */
   readonly omitEmpty: boolean;

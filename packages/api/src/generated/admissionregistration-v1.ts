@@ -91,10 +91,10 @@ export interface ValidatingAdmissionPolicyBindingList extends metav1.TypeMeta {
 }
 
 export interface ValidatingAdmissionPolicyBindingSpec {
-  readonly policyName?: string;
+  readonly policyName: string;
   readonly paramRef?: ParamRef;
   readonly matchResources?: MatchResources;
-  readonly validationActions?: readonly ValidationAction[];
+  readonly validationActions: readonly ValidationAction[];
 }
 
 export interface ParamRef {

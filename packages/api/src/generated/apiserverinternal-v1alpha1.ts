@@ -18,9 +18,9 @@ export interface StorageVersionStatus {
 }
 
 export interface ServerStorageVersion {
-  readonly apiServerID?: string;
-  readonly encodingVersion?: string;
-  readonly decodableVersions?: readonly string[];
+  readonly apiServerID: string;
+  readonly encodingVersion: string;
+  readonly decodableVersions: readonly string[];
   readonly servedVersions?: readonly string[];
 }
 
@@ -34,7 +34,7 @@ export interface StorageVersionCondition {
   readonly observedGeneration?: number;
   readonly lastTransitionTime?: wire.Time;
   readonly reason: string;
-  readonly message?: string;
+  readonly message: string;
 }
 
 export interface StorageVersionList extends metav1.TypeMeta {

@@ -10,7 +10,7 @@ export interface TokenReview extends metav1.TypeMeta {
 }
 
 export interface TokenReviewSpec {
-  readonly token?: string;
+  readonly token: string;
   readonly audiences?: readonly string[];
 }
 

@@ -35,7 +35,7 @@ export interface LeaseCandidateSpec {
   readonly renewTime?: wire.MicroTime;
   readonly binaryVersion: string;
   readonly emulationVersion?: string;
-  readonly strategy?: coordinationv1.CoordinatedLeaseStrategy;
+  readonly strategy: coordinationv1.CoordinatedLeaseStrategy;
 }
 
 export interface LeaseCandidateList extends metav1.TypeMeta {

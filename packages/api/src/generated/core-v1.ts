@@ -479,8 +479,8 @@ export interface ClusterTrustBundleProjection {
 }
 
 export interface PodCertificateProjection {
-  readonly signerName?: string;
-  readonly keyType?: string;
+  readonly signerName: string;
+  readonly keyType: string;
   readonly maxExpirationSeconds?: number;
   readonly credentialBundlePath?: string;
   readonly keyPath?: string;
@@ -853,7 +853,7 @@ export interface VolumeStatus {
 }
 
 export interface ImageVolumeStatus {
-  readonly imageRef?: string;
+  readonly imageRef: string;
 }
 
 export type RestartPolicy = 'Always' | 'OnFailure' | 'Never';
@@ -861,14 +861,14 @@ export type RestartPolicy = 'Always' | 'OnFailure' | 'Never';
 export type ContainerRestartPolicy = wire.OpenEnum<'Always' | 'Never' | 'OnFailure'>;
 
 export interface ContainerRestartRule {
-  readonly action?: ContainerRestartRuleAction;
+  readonly action: ContainerRestartRuleAction;
   readonly exitCodes?: ContainerRestartRuleOnExitCodes;
 }
 
 export type ContainerRestartRuleAction = wire.OpenEnum<'Restart' | 'RestartAllContainers'>;
 
 export interface ContainerRestartRuleOnExitCodes {
-  readonly operator?: ContainerRestartRuleOnExitCodesOperator;
+  readonly operator: ContainerRestartRuleOnExitCodesOperator;
   readonly values?: readonly number[];
 }
 

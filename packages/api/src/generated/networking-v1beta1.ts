@@ -102,14 +102,14 @@ export interface IPAddress extends metav1.TypeMeta {
 }
 
 export interface IPAddressSpec {
-  readonly parentRef?: ParentReference;
+  readonly parentRef: ParentReference;
 }
 
 export interface ParentReference {
   readonly group?: string;
-  readonly resource?: string;
+  readonly resource: string;
   readonly namespace?: string;
-  readonly name?: string;
+  readonly name: string;
 }
 
 export interface IPAddressList extends metav1.TypeMeta {

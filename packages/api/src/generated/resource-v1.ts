@@ -22,7 +22,7 @@ export interface ResourceSliceSpec {
 
 export interface CounterSet {
   readonly name: string;
-  readonly counters?: Readonly<Record<string, Counter>>;
+  readonly counters: Readonly<Record<string, Counter>>;
 }
 
 export interface ResourcePool {
@@ -54,7 +54,7 @@ export interface NodeAllocatableResourceMapping {
 
 export interface DeviceCounterConsumption {
   readonly counterSet: string;
-  readonly counters?: Readonly<Record<string, Counter>>;
+  readonly counters: Readonly<Record<string, Counter>>;
 }
 
 export interface DeviceCapacity {
@@ -73,7 +73,7 @@ export interface CapacityRequestPolicy {
 }
 
 export interface CapacityRequestPolicyRange {
-  readonly min?: wire.Quantity;
+  readonly min: wire.Quantity;
   readonly max?: wire.Quantity;
   readonly step?: wire.Quantity;
 }

@@ -28,7 +28,7 @@ export interface DeviceTaintRule extends metav1.TypeMeta {
 
 export interface DeviceTaintRuleSpec {
   readonly deviceSelector?: DeviceTaintSelector;
-  readonly taint?: DeviceTaint;
+  readonly taint: DeviceTaint;
 }
 
 export interface DeviceTaintSelector {
@@ -59,14 +59,14 @@ export interface ResourcePoolStatusRequestSpec {
 }
 
 export interface ResourcePoolStatusRequestStatus {
-  readonly poolCount?: number;
+  readonly poolCount: number;
   readonly pools?: readonly PoolStatus[];
   readonly conditions?: readonly metav1.Condition[];
 }
 
 export interface PoolStatus {
-  readonly driver?: string;
-  readonly poolName?: string;
+  readonly driver: string;
+  readonly poolName: string;
   readonly generation: number;
   readonly resourceSliceCount?: number;
   readonly totalDevices?: number;

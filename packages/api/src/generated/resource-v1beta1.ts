@@ -22,7 +22,7 @@ export interface ResourceSliceSpec {
 
 export interface CounterSet {
   readonly name: string;
-  readonly counters?: Readonly<Record<string, Counter>>;
+  readonly counters: Readonly<Record<string, Counter>>;
 }
 
 export interface Counter {
@@ -62,7 +62,7 @@ export interface NodeAllocatableResourceMapping {
 
 export interface DeviceCounterConsumption {
   readonly counterSet: string;
-  readonly counters?: Readonly<Record<string, Counter>>;
+  readonly counters: Readonly<Record<string, Counter>>;
 }
 
 export interface DeviceCapacity {
@@ -77,7 +77,7 @@ export interface CapacityRequestPolicy {
 }
 
 export interface CapacityRequestPolicyRange {
-  readonly min?: wire.Quantity;
+  readonly min: wire.Quantity;
   readonly max?: wire.Quantity;
   readonly step?: wire.Quantity;
 }
