@@ -1,4 +1,4 @@
-import type { KubeObject, ResourceType } from '@k8ts/api';
+import type { KubeObject, New, ResourceType } from '@k8ts/api';
 
 /** The API as components see it. Every call rejects with `StatusError` when the server refuses. */
 export interface Client {
@@ -12,7 +12,7 @@ export interface ResourceClient<T extends KubeObject> {
   get(name: string, options?: GetOptions): Promise<T>;
   list(options?: ListOptions): Promise<ObjectList<T>>;
   watch(options?: WatchOptions): Promise<AsyncIterable<readonly ClientWatchEvent<T>[]>>;
-  create(object: T, options?: WriteOptions): Promise<T>;
+  create(object: T | New<T>, options?: WriteOptions): Promise<T>;
   /** Replaces; `metadata.resourceVersion` set means: only if unchanged since. */
   update(object: T, options?: WriteOptions): Promise<T>;
   updateStatus(object: T, options?: WriteOptions): Promise<T>;
@@ -23,7 +23,7 @@ export interface ResourceClient<T extends KubeObject> {
   deleteCollection(options?: DeleteOptions & ListOptions): Promise<void>;
   /** POST to a subresource: `binding`, `eviction`, `token` … */
   createSubresource<R>(name: string, subresource: string, body: unknown, options?: WriteOptions): Promise<R>;
-  getSubresource<R>(name: string, subresource: string): Promise<R>;
+  getSubresource<R>(name: string, subresource: string, options?: GetOptions): Promise<R>;
   updateSubresource<R>(name: string, subresource: string, body: unknown, options?: WriteOptions): Promise<R>;
 }
 
@@ -43,6 +43,8 @@ export interface ClientWatchEvent<T> {
 
 export interface GetOptions {
   readonly resourceVersion?: string;
+  /** Ask for `PartialObjectMetadata` only. */
+  readonly metadataOnly?: boolean;
   readonly signal?: AbortSignal;
 }
 
@@ -53,6 +55,8 @@ export interface ListOptions {
   readonly continue?: string;
   readonly resourceVersion?: string;
   readonly resourceVersionMatch?: 'Exact' | 'NotOlderThan';
+  /** Ask for `PartialObjectMetadata` only: what the garbage collector needs of every kind. */
+  readonly metadataOnly?: boolean;
   readonly signal?: AbortSignal;
 }
 
@@ -109,7 +113,7 @@ export interface InformerHandler<T extends KubeObject> {
 export interface Informer<T extends KubeObject> {
   readonly lister: Lister<T>;
   /** Gets `added` for all that is known already. Handlers run one after another and must not throw or block. */
-  addHandler(handler: InformerHandler<T>): Disposable;
+  addHandler(handler: InformerHandler<T>, options?: HandlerOptions): Disposable;
   /** Before the informer starts. `values` gives under which values an object is found. */
   addIndex(index: string, values: (object: T) => readonly string[]): void;
   readonly synced: boolean;
@@ -117,9 +121,16 @@ export interface Informer<T extends KubeObject> {
   waitForSync(signal: AbortSignal): Promise<void>;
 }
 
+export interface HandlerOptions {
+  /** Milliseconds. Every so often the handler gets `updated(object, object)` for all that is known. Default: never. */
+  readonly resyncPeriod?: number;
+}
+
 /** `of` gives the same informer for the same resource and selector. Informers start with the factory. */
 export interface InformerFactory extends AsyncDisposable {
   of<T extends KubeObject>(type: ResourceType<T>, options?: InformerOptions): Informer<T>;
+  /** Stops the informer of a resource that is no longer served and forgets it; does nothing when there is none. */
+  stop(type: ResourceType<KubeObject>, options?: InformerOptions): Promise<void>;
   /** Starts those not yet started. */
   start(): void;
   waitForSync(signal: AbortSignal): Promise<void>;
@@ -129,6 +140,8 @@ export interface InformerOptions {
   readonly namespace?: string;
   readonly labelSelector?: string;
   readonly fieldSelector?: string;
+  /** Keep `PartialObjectMetadata` only. */
+  readonly metadataOnly?: boolean;
 }
 
 /** Records Events about objects, correlated and rate-limited as client-go does. */

@@ -1,2 +1,30 @@
 export type * from './contract.ts';
-export type * from './transport.ts';
+export type { ApiRequest, Transport, WatchEvent } from './transport.ts';
+export { METADATA_LIST_ONLY, METADATA_ONLY } from './transport.ts';
+export { createClient } from './client.ts';
+export { apiVersionOf, resourcePath } from './resource-path.ts';
+export type { ResourceTarget } from './resource-path.ts';
+export { createHttpTransport } from './http-transport.ts';
+export type { HttpTransportOptions } from './http-transport.ts';
+export type { Credentials, Impersonation } from './credentials.ts';
+export { INITIAL_EVENTS_END, runReflector } from './reflector.ts';
+export type { ReflectorOptions, ReflectorTarget } from './reflector.ts';
+export { createInformerFactory } from './informer-factory.ts';
+export type { InformerFactoryOptions } from './informer-factory.ts';
+export { createWorkQueue } from './work-queue.ts';
+export type { WorkQueue, WorkQueueOptions } from './work-queue.ts';
+export { createQueueMetrics } from './queue-metrics.ts';
+export type { QueueMetrics } from './queue-metrics.ts';
+export {
+  TokenBucket,
+  bucketRateLimiter,
+  defaultRateLimiter,
+  exponentialRateLimiter,
+  maxOfRateLimiters,
+} from './rate-limiter.ts';
+export type { RateLimiter } from './rate-limiter.ts';
+export { createBackoff } from './backoff.ts';
+export type { Backoff, BackoffOptions } from './backoff.ts';
+export { retryOnConflict, retryOnError } from './retry.ts';
+export type { RetryOptions } from './retry.ts';
+export { controllerOf, controllerRef, isControlledBy, objectKey, splitKey } from './controller-ref.ts';

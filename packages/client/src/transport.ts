@@ -23,6 +23,8 @@ export interface ApiRequest {
   readonly body?: unknown;
   /** Of the body; for patches the patch type. Default `application/json`. */
   readonly contentType?: string;
+  /** The media type wanted in return; see `METADATA_ONLY`. Default `application/json`. */
+  readonly accept?: string;
   readonly signal?: AbortSignal;
 }
 
@@ -30,3 +32,12 @@ export interface WatchEvent<T> {
   readonly type: 'ADDED' | 'MODIFIED' | 'DELETED' | 'BOOKMARK';
   readonly object: T;
 }
+
+/**
+ * Objects as `PartialObjectMetadata`: apiVersion, kind and metadata only. A transport inside the process may hand out the
+ * whole shared object instead, which costs less than cutting it down.
+ */
+export const METADATA_ONLY = 'application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1,application/json';
+/** The same for lists. */
+export const METADATA_LIST_ONLY =
+  'application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1,application/json';
