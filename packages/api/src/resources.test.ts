@@ -1,5 +1,11 @@
 import { describe, expect, test } from 'vitest';
-import { builtinGroupVersions, builtinResources, resourceInfo, resourceInfoByKind, type ResourceInfo } from './index.ts';
+import {
+  builtinGroupVersions,
+  builtinResources,
+  resourceInfo,
+  resourceInfoByKind,
+  type ResourceInfo,
+} from './index.ts';
 import * as api from './index.ts';
 
 const ALL = 'create delete deletecollection get list patch update watch';
@@ -139,7 +145,10 @@ function describeRow(info: ResourceInfo): string {
     subresources.join(' '),
     verbs === ALL ? '' : verbs,
   ];
-  return columns.join(' | ').replace(/[ |]+$/, '').replaceAll(/ {2,}/g, ' ');
+  return columns
+    .join(' | ')
+    .replace(/[ |]+$/, '')
+    .replaceAll(/ {2,}/g, ' ');
 }
 
 const upstreams = builtinResources.filter((info) => ['stable', 'beta', 'alpha'].includes(info.stage));
@@ -175,13 +184,20 @@ describe('the resource table', () => {
   });
 
   test('groups come in the order of their priority, versions newest first', () => {
-    const rest = builtinGroupVersions.filter(({ group }) => group !== '' && group !== 'apiregistration.k8s.io');
+    const rest = builtinGroupVersions.filter(
+      ({ group }) => group !== '' && group !== 'apiregistration.k8s.io',
+    );
     const sorted = [...rest].sort(
       (a, b) =>
-        b.groupPriority - a.groupPriority || compare(a.group, b.group) || b.versionPriority - a.versionPriority,
+        b.groupPriority - a.groupPriority ||
+        compare(a.group, b.group) ||
+        b.versionPriority - a.versionPriority,
     );
     expect(rest).toEqual(sorted);
-    expect(builtinGroupVersions.slice(0, 2).map(({ group }) => group)).toEqual(['', 'apiregistration.k8s.io']);
+    expect(builtinGroupVersions.slice(0, 2).map(({ group }) => group)).toEqual([
+      '',
+      'apiregistration.k8s.io',
+    ]);
   });
 
   test('every stored version exists and stores itself', () => {
