@@ -20,5 +20,6 @@ export function checkLeaseTtl(ttl: number): void {
 function checkKey(key: Key): void {
   if (key.length === 0) throw new InvalidRequestError('key is not provided');
   for (let i = 0; i < key.length; i++)
-    if (key.charCodeAt(i) > 0xff) throw new InvalidRequestError('a key is a string of bytes; use keyFromText');
+    if (key.charCodeAt(i) > 0xff)
+      throw new InvalidRequestError('a key is a string of bytes; use keyFromText');
 }

@@ -124,7 +124,8 @@ export class MvccStore implements Store {
       clock,
       logger,
     );
-    if (state.sweepPending) this.#scope.run(this.#sweep(this.#compacted), (error) => this.#sweepFailed(error));
+    if (state.sweepPending)
+      this.#scope.run(this.#sweep(this.#compacted), (error) => this.#sweepFailed(error));
   }
 
   async revision(): Promise<number> {
@@ -303,7 +304,7 @@ export class MvccStore implements Store {
     const done = (): RangeResult => ({ items, count, more: count > items.length && !countOnly, revision });
     if (countOnly && newest) return done();
     let turn = this.#clock.monotonic();
-    for (let from: string | undefined = start; from !== undefined; ) {
+    for (let from: string | undefined = start; from !== undefined;) {
       let seen = 0;
       let next: string | undefined;
       this.#index.visit(from, end, (head) => {

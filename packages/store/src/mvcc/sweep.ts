@@ -21,7 +21,7 @@ export async function sweepCompacted(
   signal: AbortSignal,
   journal: Journal | undefined,
 ): Promise<void> {
-  for (let from: string | undefined = ''; from !== undefined; ) {
+  for (let from: string | undefined = ''; from !== undefined;) {
     if (signal.aborted) return;
     const dropped: Version[] = [];
     const gone: string[] = [];
