@@ -28,3 +28,17 @@ export type { Backoff, BackoffOptions } from './backoff.ts';
 export { retryOnConflict, retryOnError } from './retry.ts';
 export type { RetryOptions } from './retry.ts';
 export { controllerOf, controllerRef, isControlledBy, objectKey, splitKey } from './controller-ref.ts';
+export { createEventBroadcaster, createEventRecorder } from './event-recorder.ts';
+export type { EventBroadcaster, EventRecorderOptions } from './event-recorder.ts';
+export { runLeaderElection } from './leader-election.ts';
+export type { LeaderElectionOptions } from './leader-election.ts';
+export {
+  KubeconfigError,
+  kubeconfigTarget,
+  loadKubeconfig,
+  mergeKubeconfigs,
+  parseKubeconfig,
+} from './kubeconfig.ts';
+export type { KubeconfigOptions, KubeconfigTarget } from './kubeconfig.ts';
+export { inClusterConfig } from './in-cluster.ts';
+export type { InClusterOptions } from './in-cluster.ts';

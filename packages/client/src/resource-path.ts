@@ -1,3 +1,4 @@
+import { formatGroupVersion } from '@k8ts/apimachinery';
 import type { KubeObject, ResourceType } from '@k8ts/api';
 
 export interface ResourceTarget {
@@ -30,5 +31,5 @@ function pathSegment(name: string): string {
 
 /** `apps/v1`, or `v1` for the core group. */
 export function apiVersionOf(type: ResourceType<KubeObject>): string {
-  return type.group === '' ? type.version : `${type.group}/${type.version}`;
+  return formatGroupVersion(type);
 }
