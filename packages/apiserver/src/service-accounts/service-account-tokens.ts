@@ -1,0 +1,236 @@
+import { createHash, createPublicKey, randomUUID } from 'node:crypto';
+import { createSigner, createVerifier } from 'fast-jwt';
+import type { Clock } from '@k8ts/base';
+import { corev1 } from '@k8ts/api';
+import type { KubeObject, ResourceType } from '@k8ts/api';
+import { unauthorized } from '@k8ts/apimachinery';
+import type { Authentication, TokenAuthenticator, UserInfo } from '../authentication/contract.ts';
+import {
+  CREDENTIAL_ID_EXTRA,
+  NODE_NAME_EXTRA,
+  NODE_UID_EXTRA,
+  POD_NAME_EXTRA,
+  POD_UID_EXTRA,
+  SERVICE_ACCOUNTS_GROUP,
+  serviceAccountUserName,
+  withAuthenticatedGroup,
+} from '../authentication/well-known-users.ts';
+import type { ObjectReader } from '../object-reader.ts';
+
+/**
+ * Service account tokens: signed JWTs whose private claims name the account and the object that they are bound to
+ * (k8s.io/kubernetes/pkg/serviceaccount/claims.go, KEP-1205, KEP-4193).
+ */
+export interface TokenClaims {
+  readonly iss: string;
+  readonly sub: string;
+  readonly aud: readonly string[];
+  /** Seconds since the epoch, as the three that follow. */
+  readonly exp: number;
+  readonly iat: number;
+  readonly nbf: number;
+  readonly jti: string;
+  readonly 'kubernetes.io': {
+    readonly namespace: string;
+    readonly serviceaccount: NamedReference;
+    readonly pod?: NamedReference;
+    readonly node?: NamedReference;
+    readonly secret?: NamedReference;
+    /** From when on a use of the token is worth a warning: it should have been renewed. */
+    readonly warnafter?: number;
+  };
+}
+
+export interface NamedReference {
+  readonly name: string;
+  readonly uid: string;
+}
+
+export interface TokenKeys {
+  /** PEM, EC P-256 or RSA; signs. */
+  readonly privateKey: string;
+  /** PEM. Accepted are tokens of any of them. */
+  readonly publicKeys: readonly string[];
+}
+
+export interface BoundToken {
+  readonly namespace: string;
+  readonly serviceAccount: NamedReference;
+  readonly audiences: readonly string[];
+  readonly expirationSeconds: number;
+  readonly pod?: NamedReference;
+  readonly node?: NamedReference;
+  readonly secret?: NamedReference;
+  /** The token lives this much longer than what was asked for (projected tokens of older clients). */
+  readonly extendedSeconds?: number;
+}
+
+export interface IssuedToken {
+  readonly token: string;
+  /** Milliseconds since the epoch: what the client is told, before any extension. */
+  readonly expiration: number;
+}
+
+export interface ServiceAccountTokens extends TokenAuthenticator {
+  issue(request: BoundToken): IssuedToken;
+  /** The public keys, for /openid/v1/jwks. */
+  readonly jwks: readonly object[];
+  readonly issuer: string;
+}
+
+/** A deleted object's tokens stay good this long, so that what is shutting down can still finish (upstream: 60 s). */
+const DELETION_LEEWAY = 60_000;
+
+const REMEMBERED_TOKENS = 4096;
+
+interface Genuine {
+  readonly claims: TokenClaims;
+  readonly user: UserInfo;
+}
+
+export function createServiceAccountTokens(options: {
+  readonly issuer: string;
+  readonly keys: TokenKeys;
+  readonly clock: Clock;
+  readonly objects: ObjectReader;
+}): ServiceAccountTokens {
+  const { issuer, clock, objects } = options;
+  const publicKeys = options.keys.publicKeys.map((pem) => {
+    const key = createPublicKey(pem);
+    const algorithm = key.asymmetricKeyType === 'ec' ? ('ES256' as const) : ('RS256' as const);
+    return { pem, kid: keyId(pem), algorithm, jwk: key.export({ format: 'jwk' }) };
+  });
+  const signing = publicKeys.find(({ kid }) => kid === keyId(options.keys.privateKey)) ?? publicKeys[0];
+  if (signing === undefined) throw new Error('service account tokens need a public key');
+  const sign = createSigner({
+    key: options.keys.privateKey,
+    algorithm: signing.algorithm,
+    kid: signing.kid,
+    noTimestamp: true, // iat is among the claims, by our clock
+  });
+  const verifiers = new Map(
+    publicKeys.map(({ pem, kid, algorithm }) => [
+      kid,
+      // Times are checked below, by our clock.
+      createVerifier({ key: pem, algorithms: [algorithm], ignoreExpiration: true, ignoreNotBefore: true }),
+    ]),
+  );
+
+  // Checking a signature costs more than the rest of a small request, and a client repeats its token: what was found
+  // genuine is remembered. Times and bound objects are looked at on every use.
+  const genuine = new Map<string, Genuine>();
+  const verify = (token: string): Genuine | undefined => {
+    const known = genuine.get(token);
+    if (known !== undefined) return known;
+    const claims = verifySignature(token);
+    if (claims === undefined) return undefined;
+    const verified = { claims, user: withAuthenticatedGroup(userOf(claims)) };
+    if (genuine.size >= REMEMBERED_TOKENS) genuine.delete(genuine.keys().next().value as string);
+    genuine.set(token, verified);
+    return verified;
+  };
+  const verifySignature = (token: string): TokenClaims | undefined => {
+    for (const check of verifiers.values()) {
+      try {
+        return check(token) as TokenClaims;
+      } catch {
+        // Signed by another key, or no JWT at all: the next key may know it.
+      }
+    }
+    return undefined;
+  };
+
+  return {
+    name: 'service-account',
+    issuer,
+    jwks: publicKeys.map(({ jwk, kid, algorithm }) => ({ ...jwk, use: 'sig', kid, alg: algorithm })),
+
+    issue(request) {
+      const now = Math.floor(clock.now() / 1000);
+      const expiration = now + request.expirationSeconds;
+      const claims: TokenClaims = {
+        aud: request.audiences,
+        exp: expiration + (request.extendedSeconds ?? 0),
+        iat: now,
+        iss: issuer,
+        jti: randomUUID(),
+        'kubernetes.io': {
+          namespace: request.namespace,
+          ...(request.node === undefined ? {} : { node: request.node }),
+          ...(request.pod === undefined ? {} : { pod: request.pod }),
+          ...(request.secret === undefined ? {} : { secret: request.secret }),
+          serviceaccount: request.serviceAccount,
+          ...(request.extendedSeconds === undefined ? {} : { warnafter: expiration }),
+        },
+        nbf: now,
+        sub: serviceAccountUserName(request.namespace, request.serviceAccount.name),
+      };
+      return { token: sign(claims as unknown as Record<string, unknown>), expiration: expiration * 1000 };
+    },
+
+    authenticateToken(token, audiences): Authentication | undefined {
+      // Not ours to judge: opaque tokens, and JWTs of other issuers.
+      if (!genuine.has(token) && unverifiedIssuer(token) !== issuer) return undefined;
+      const verified = verify(token);
+      if (verified === undefined) throw unauthorized();
+      const { claims, user } = verified;
+      const now = clock.now() / 1000;
+      if (claims.exp <= now || claims.nbf > now + 10) throw unauthorized();
+      const accepted = audiences.filter((audience) => claims.aud.includes(audience));
+      if (accepted.length === 0) throw unauthorized();
+      checkBindings(claims, objects, clock);
+      return { user, audiences: accepted };
+    },
+  };
+}
+
+function checkBindings(claims: TokenClaims, objects: ObjectReader, clock: Clock): void {
+  const { namespace, serviceaccount, pod, node, secret } = claims['kubernetes.io'];
+  const check = <T extends KubeObject>(
+    type: ResourceType<T>,
+    where: string,
+    reference?: NamedReference,
+  ): void => {
+    if (reference === undefined) return;
+    const object = objects.get(type, where, reference.name);
+    if (object === undefined || object.metadata.uid !== reference.uid) throw unauthorized();
+    const deleted = object.metadata.deletionTimestamp;
+    if (deleted !== undefined && Date.parse(deleted) + DELETION_LEEWAY < clock.now()) throw unauthorized();
+  };
+  check(corev1.serviceAccounts, namespace, serviceaccount);
+  check(corev1.pods, namespace, pod);
+  check(corev1.secrets, namespace, secret);
+  // A token that is bound to a pod names its node for information only; the pod decides.
+  if (pod === undefined) check(corev1.nodes, '', node);
+}
+
+function userOf(claims: TokenClaims): UserInfo {
+  const { namespace, serviceaccount, pod, node } = claims['kubernetes.io'];
+  return {
+    name: serviceAccountUserName(namespace, serviceaccount.name),
+    uid: serviceaccount.uid,
+    groups: [SERVICE_ACCOUNTS_GROUP, `${SERVICE_ACCOUNTS_GROUP}:${namespace}`],
+    extra: {
+      [CREDENTIAL_ID_EXTRA]: [`JTI=${claims.jti}`],
+      ...(node === undefined ? {} : { [NODE_NAME_EXTRA]: [node.name], [NODE_UID_EXTRA]: [node.uid] }),
+      ...(pod === undefined ? {} : { [POD_NAME_EXTRA]: [pod.name], [POD_UID_EXTRA]: [pod.uid] }),
+    },
+  };
+}
+
+function unverifiedIssuer(token: string): unknown {
+  const parts = token.split('.');
+  if (parts.length !== 3) return undefined;
+  try {
+    const payload = Buffer.from(parts[1] as string, 'base64url').toString('utf8');
+    return (JSON.parse(payload) as { iss?: unknown }).iss;
+  } catch {
+    return undefined;
+  }
+}
+
+/** Upstream's key id: the digest of the public key in DER. A private key's is that of its public half. */
+function keyId(pem: string): string {
+  const der = createPublicKey(pem).export({ type: 'spki', format: 'der' });
+  return createHash('sha256').update(der).digest('base64url');
+}
