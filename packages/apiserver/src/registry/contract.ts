@@ -2,6 +2,7 @@ import type { Clock, Random } from '@k8ts/base';
 import type { Draft, KubeObject, ResourceType } from '@k8ts/api';
 import type { FieldError } from '@k8ts/apimachinery';
 import type { UserInfo } from '../authentication/contract.ts';
+import type { TableRowCondition } from '../printing/print-table.ts';
 
 /**
  * What is special about a kind, and only that; everything a strategy leaves out is done by the generic registry from the
@@ -54,13 +55,17 @@ export interface Strategy<T extends KubeObject> {
 
   /** Columns of `kubectl get`; absent: NAME and CREATED AT. */
   readonly columns?: readonly Column<T>[];
+  /** What a row of the table says beside its cells: that a pod is done. */
+  readonly rowConditions?: (object: T) => readonly TableRowCondition[] | undefined;
 
   /** Other served versions whose shape differs from the storage version, by version (or group/version). */
   readonly conversions?: Readonly<Record<string, Conversion<T>>>;
 
   /**
    * Takes and gives back what the object holds outside itself (cluster IPs, node ports). `allocate` changes the object;
-   * its result is undone when the write fails, confirmed when it succeeded.
+   * its result is undone when the write fails, confirmed when it succeeded. Runs before `prepareForCreate` or
+   * `prepareForUpdate` (and so before validation), after defaulting and admission, as upstream's BeginCreate and
+   * BeginUpdate do; throws a StatusError when nothing can be taken.
    */
   allocate?(
     object: Draft<T>,
@@ -80,6 +85,8 @@ export interface SubresourceStrategy<T extends KubeObject> {
   /** Keeps everything that this subresource may not change. */
   prepareForUpdate(object: Draft<T>, old: T, context: StrategyContext): void;
   validateUpdate?(object: T, old: T, context: StrategyContext): readonly FieldError[];
+  /** Texts for `Warning` headers. */
+  warnings?(object: T, old: T): readonly string[];
 }
 
 export interface ScaleAccess<T extends KubeObject> {
