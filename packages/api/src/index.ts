@@ -1,5 +1,7 @@
 export * from './generated/index.ts';
 export type { Draft, KubeList, KubeObject, New } from './kube-object.ts';
+export { docsOf, loadDocs, noDocs } from './docs.ts';
+export type { ApiDocs, ApiDocsFile } from './docs.ts';
 export { resourceType } from './resource-type.ts';
 export type { ResourceType } from './resource-type.ts';
 export type { ApiGroupVersion, ResourceInfo, Stage, SubresourceInfo } from './resource-info.ts';
