@@ -1,3 +1,5 @@
 export * from './contract.ts';
 export { createMemoryStore } from './drivers/memory/memory-store.ts';
 export type { MemoryStoreOptions } from './drivers/memory/memory-store.ts';
+export { openLmdbStore } from './drivers/lmdb/lmdb-store.ts';
+export type { LmdbStoreOptions } from './drivers/lmdb/lmdb-store.ts';

@@ -1,0 +1,105 @@
+import { mkdirSync, statSync } from 'node:fs';
+import { join } from 'node:path';
+
+import { errorMessage } from '@k8ts/base';
+import { open, type RootDatabase } from 'lmdb';
+
+import { UnavailableError } from '../../contract.ts';
+import { decodeNumber, encodeNumber, SCHEMA_VERSION, settingKey } from './row.ts';
+
+export type Environment = RootDatabase<Buffer, Buffer>;
+
+const DATA_FILE = 'data.mdb';
+
+/**
+ * Opens the LMDB environment of a data directory, and makes it if there is none. Throws `UnavailableError` for what is
+ * no store, a store of another schema, damaged, or not ours to write.
+ *
+ * Every transaction is synced before it counts as committed (no MDB_NOSYNC, and not lmdb-js' overlapping sync, which
+ * reports a commit before the sync and a failed sync not at all); `write` of the journal waits for exactly that.
+ */
+export function openEnvironment(directory: string): Environment {
+  let environment: Environment;
+  try {
+    mkdirSync(directory, { recursive: true, mode: 0o700 });
+    environment = open<Buffer, Buffer>({
+      path: directory,
+      noSubdir: false,
+      encoding: 'binary',
+      keyEncoding: 'binary',
+      overlappingSync: false,
+      ...({ permissionsMode: 0o600 } as object), // known to lmdb-js, missing in its types
+    });
+  } catch (error) {
+    throw new UnavailableError(`cannot open the store in ${directory}: ${explain(error)}`, { cause: error });
+  }
+  try {
+    checkLength(directory, environment);
+    checkSchema(directory, environment);
+  } catch (error) {
+    void environment.close();
+    throw error instanceof UnavailableError
+      ? error
+      : new UnavailableError(`cannot read the store in ${directory}: ${explain(error)}`, { cause: error });
+  }
+  return environment;
+}
+
+/** What an error of LMDB or the operating system means for whoever runs the store. */
+export function explain(error: unknown): string {
+  const code = (error as { code?: unknown } | undefined)?.code;
+  switch (code) {
+    case 28: // ENOSPC
+    case 'ENOSPC':
+    case 122: // EDQUOT
+    case 'EDQUOT':
+      return 'the disk is full';
+    case 30: // EROFS
+    case 'EROFS':
+      return 'the file system is read-only';
+    case 13: // EACCES
+    case 'EACCES':
+    case 1: // EPERM
+    case 'EPERM':
+      return 'permission denied';
+    case 5: // EIO
+    case 'EIO':
+      return 'the disk fails';
+    case -30793: // MDB_INVALID
+    case -30794: // MDB_VERSION_MISMATCH
+    case -30796: // MDB_CORRUPTED
+    case -30797: // MDB_PAGE_NOTFOUND
+      return `${DATA_FILE} is damaged or no store (${errorMessage(error)})`;
+    default:
+      return errorMessage(error);
+  }
+}
+
+/** Reading a mapped file beyond its end kills the process, so a truncated file is found out before. */
+function checkLength(directory: string, environment: Environment): void {
+  const { lastPageNumber, root } = environment.getStats() as {
+    lastPageNumber?: number;
+    root?: { pageSize?: number };
+  };
+  const { size } = statSync(join(directory, DATA_FILE));
+  const needed = ((lastPageNumber ?? 0) + 1) * (root?.pageSize ?? 0);
+  if (size < needed)
+    throw new UnavailableError(
+      `the store in ${directory} is damaged: ${DATA_FILE} has ${size} of ${needed} bytes`,
+    );
+}
+
+function checkSchema(directory: string, environment: Environment): void {
+  const marker = environment.getBinary(settingKey('schema'));
+  if (marker !== undefined) {
+    const found = decodeNumber(marker);
+    if (found !== SCHEMA_VERSION)
+      throw new UnavailableError(
+        `the store in ${directory} has schema version ${found}, this program knows ${SCHEMA_VERSION} only`,
+      );
+    return;
+  }
+  for (const _ of environment.getKeys({ limit: 1 }))
+    throw new UnavailableError(`${directory} holds an LMDB environment that is no store of k8ts`);
+  environment.putSync(settingKey('schema'), encodeNumber(SCHEMA_VERSION));
+}
