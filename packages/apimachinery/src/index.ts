@@ -9,3 +9,7 @@ export * from './fields.ts';
 export * from './quantity.ts';
 export * from './int-or-string.ts';
 export * from './time.ts';
+export * from './json.ts';
+export { applyJsonPatch, jsonPatchUnknownFields, MAX_JSON_PATCH_OPERATIONS } from './patch/json-patch.ts';
+export { applyJsonMergePatch } from './patch/json-merge-patch.ts';
+export { applyStrategicMergePatch } from './patch/strategic-merge-patch.ts';
