@@ -21,7 +21,14 @@ type Query = Record<string, string>;
 export function createClient(transport: Transport): Client {
   return {
     resource: (type, namespace) => resourceClient(transport, type, namespace),
-    raw: (path, query) => transport.request({ method: 'GET', path, ...withQuery({ ...query }) }),
+    raw: (path, query, options) =>
+      transport.request({
+        method: 'GET',
+        path,
+        ...(options?.accept === undefined ? {} : { accept: options.accept }),
+        ...withQuery({ ...query }),
+        ...withSignal(options),
+      }),
   };
 }
 

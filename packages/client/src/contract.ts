@@ -5,7 +5,13 @@ export interface Client {
   /** Resources of one type; in all namespaces, or in one. `client.resource(corev1.pods, 'default').get('web')` */
   resource<T extends KubeObject>(type: ResourceType<T>, namespace?: string): ResourceClient<T>;
   /** A GET of any path, for health, version and discovery. */
-  raw<T>(path: string, query?: Readonly<Record<string, string>>): Promise<T>;
+  raw<T>(path: string, query?: Readonly<Record<string, string>>, options?: RawOptions): Promise<T>;
+}
+
+export interface RawOptions {
+  /** The media type wanted. */
+  readonly accept?: string;
+  readonly signal?: AbortSignal;
 }
 
 export interface ResourceClient<T extends KubeObject> {

@@ -42,3 +42,5 @@ export {
 export type { KubeconfigOptions, KubeconfigTarget } from './kubeconfig.ts';
 export { inClusterConfig } from './in-cluster.ts';
 export type { InClusterOptions } from './in-cluster.ts';
+export { discoverResources } from './discovery.ts';
+export type { DiscoveredResource, Discovery } from './discovery.ts';
