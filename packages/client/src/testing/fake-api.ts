@@ -1,7 +1,8 @@
-import { builtinResources } from '@k8ts/api';
+import { builtinResources, schemaOf } from '@k8ts/api';
 import type { KubeObject, ResourceType, metav1 } from '@k8ts/api';
 import {
   SelectorError,
+  applyStrategicMergePatch,
   badRequest,
   expired,
   formatGroupVersion,
@@ -11,6 +12,7 @@ import {
   unknownPath,
   unsupportedMediaType,
 } from '@k8ts/apimachinery';
+import type { JsonObject } from '@k8ts/apimachinery';
 import { realClock } from '@k8ts/base';
 import type { Clock } from '@k8ts/base';
 
@@ -35,7 +37,7 @@ export type Interceptor = (request: ApiRequest) => unknown;
 /**
  * A small API server in memory, for tests of what uses a Client: all built-in resources (and custom ones that are added),
  * with versions, conflicts, watches, finalizers, grace periods and status apart from spec, as the real one. It validates,
- * defaults and authorizes nothing, and takes merge patches only.
+ * defaults and authorizes nothing, and takes merge and strategic merge patches only.
  */
 export class FakeApi implements Transport {
   readonly client: Client;
@@ -101,6 +103,11 @@ export class FakeApi implements Transport {
   /** Ends all watches, as a server that is restarted. */
   endWatches(): void {
     this.#store.endWatches();
+  }
+
+  /** Loses the events that nobody has read yet, as a connection that breaks. */
+  dropPending(): void {
+    this.#store.dropPending();
   }
 
   /** Forgets all history: watches can no longer be resumed (410). */
@@ -178,7 +185,7 @@ export class FakeApi implements Transport {
       }
       case 'PATCH': {
         if (name === undefined) throw methodNotSupported(resource, 'patch');
-        const patched = applyMergePatch(this.#get(resource, key, name), request) as StoredObject;
+        const patched = applyPatch(this.#get(resource, key, name), resource, request) as StoredObject;
         return this.#writes.update(
           resource,
           key,
@@ -308,13 +315,14 @@ function selection(namespace: string | undefined, query: Readonly<Record<string,
   }
 }
 
-function applyMergePatch(target: unknown, { body, contentType }: ApiRequest): unknown {
-  const strategic = contentType === 'application/strategic-merge-patch+json';
-  if (!strategic && contentType !== 'application/merge-patch+json')
+function applyPatch(target: unknown, resource: FakeResource, { body, contentType }: ApiRequest): unknown {
+  if (contentType === 'application/merge-patch+json') return mergePatch(target, body);
+  if (contentType !== 'application/strategic-merge-patch+json')
     throw unsupportedMediaType(`the FakeApi takes merge patches only, not ${contentType ?? ''}`);
-  // Without lists a strategic merge patch is a merge patch; with lists it needs schemas, which only the real API has.
-  if (strategic && hasList(body))
-    throw badRequest('the FakeApi takes strategic merge patches without lists only');
+  const schema = schemaOf(resource.group, resource.version, resource.kind);
+  if (schema !== undefined) return applyStrategicMergePatch(target as JsonObject, body, schema);
+  // Without lists a strategic merge patch is a merge patch; with lists it needs a schema.
+  if (hasList(body)) throw badRequest('strategic merge patches with lists need a built-in kind');
   return mergePatch(target, body);
 }
 
