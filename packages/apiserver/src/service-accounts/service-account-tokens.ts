@@ -165,7 +165,7 @@ export function createServiceAccountTokens(options: {
         nbf: now,
         sub: serviceAccountUserName(request.namespace, request.serviceAccount.name),
       };
-      return { token: sign(claims as unknown as Record<string, unknown>), expiration: expiration * 1000 };
+      return { token: sign(claims), expiration: expiration * 1000 };
     },
 
     authenticateToken(token, audiences): Authentication | undefined {

@@ -35,7 +35,7 @@ async function reconcile<T extends KubeObject>(
   merge: Merge<T>,
 ): Promise<void> {
   const resource = client.resource(type, wanted.metadata.namespace);
-  const name = wanted.metadata.name as string;
+  const name = wanted.metadata.name;
   let present: T;
   try {
     present = await resource.get(name);
