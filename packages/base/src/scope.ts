@@ -1,3 +1,5 @@
+import { setMaxListeners } from 'node:events';
+
 /**
  * Owns what a component starts. Disposing aborts `signal`, then undoes in reverse order, then waits for the tracked
  * background work; errors of undoing are collected and thrown together, so one failure leaves nothing else behind.
@@ -11,6 +13,11 @@ export class Scope implements AsyncDisposable {
   readonly #undo: (() => void | Promise<void>)[] = [];
   readonly #background = new Set<Promise<unknown>>();
   #disposal: Promise<void> | undefined;
+
+  constructor() {
+    // One signal ends any number of watches and waits; Node would take more than ten for a leak and warn.
+    setMaxListeners(0, this.#controller.signal);
+  }
 
   /** Aborts when the scope is disposed. */
   get signal(): AbortSignal {
