@@ -5,7 +5,7 @@ import type { Clock } from '@k8ts/base';
 
 import { authorization, impersonationHeaders } from './credentials.ts';
 import type { Credentials } from './credentials.ts';
-import { NotProcessedError } from './http/connection.ts';
+import { RepeatableError } from './http/connection.ts';
 import type { WireResponse } from './http/connection.ts';
 import { negotiatedConnection } from './http/negotiated-connection.ts';
 import { responseError } from './http/response-error.ts';
@@ -69,7 +69,7 @@ export function createHttpTransport(options: HttpTransportOptions): Transport & 
       try {
         return await connection.send(wire);
       } catch (error) {
-        if (!(error instanceof NotProcessedError) || attempt === 5) throw unwrap(error);
+        if (!(error instanceof RepeatableError) || attempt === 5) throw unwrap(error);
       }
     }
   };
@@ -224,5 +224,5 @@ function timeLimit(clock: Clock, milliseconds: number, outer: AbortSignal | unde
 }
 
 function unwrap(error: unknown): unknown {
-  return error instanceof NotProcessedError && error.cause !== undefined ? error.cause : error;
+  return error instanceof RepeatableError && error.cause !== undefined ? error.cause : error;
 }

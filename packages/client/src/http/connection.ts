@@ -27,11 +27,11 @@ export interface Connection {
   close(): Promise<void>;
 }
 
-/** The server promises not to have acted on the request, so it may be sent again. */
-export class NotProcessedError extends Error {
+/** The connection broke, but the request may be sent again: the server did not act on it, or reading twice does no harm. */
+export class RepeatableError extends Error {
   constructor(cause: unknown) {
-    super('the server closed the connection before it took the request', { cause });
-    this.name = 'NotProcessedError';
+    super('the server closed the connection without an answer', { cause });
+    this.name = 'RepeatableError';
   }
 }
 

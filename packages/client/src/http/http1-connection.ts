@@ -3,7 +3,7 @@ import type { IncomingMessage } from 'node:http';
 import { Agent as HttpsAgent, request as httpsRequest } from 'node:https';
 import type { ConnectionOptions } from 'node:tls';
 
-import { NotProcessedError, abortReason } from './connection.ts';
+import { RepeatableError, abortReason } from './connection.ts';
 import type { Connection } from './connection.ts';
 
 /** Keep-alive HTTP/1.1: a socket per exchange under way. For plain HTTP and for servers and proxies without HTTP/2. */
@@ -51,9 +51,10 @@ export function http1Connection(server: URL, tls: ConnectionOptions | undefined)
         signal?.addEventListener('abort', abort, { once: true });
         outgoing.on('error', (error: NodeJS.ErrnoException) => {
           settle();
-          // A kept-alive socket that the server closed while it was idle: nothing reached the server.
+          // A kept-alive socket that the server closed at the same moment.
           const stale = outgoing.reusedSocket && error.code === 'ECONNRESET' && response === undefined;
-          reject(stale && signal?.aborted !== true ? new NotProcessedError(error) : error);
+          const repeatable = stale && request.method === 'GET' && signal?.aborted !== true;
+          reject(repeatable ? new RepeatableError(error) : error);
         });
         outgoing.on('response', (incoming) => {
           response = incoming;

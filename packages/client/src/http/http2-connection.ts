@@ -4,7 +4,7 @@ import type { TLSSocket } from 'node:tls';
 
 import type { Clock } from '@k8ts/base';
 
-import { NotProcessedError, abortReason } from './connection.ts';
+import { RepeatableError, abortReason } from './connection.ts';
 import type { Connection, WireRequest, WireResponse } from './connection.ts';
 
 /** Silence after which the server is asked for a sign of life, and how long that may take (as client-go). */
@@ -116,7 +116,7 @@ function exchange(pooled: PooledSession, server: URL, request: WireRequest): Pro
         { endStream: request.body === undefined },
       );
     } catch (error) {
-      reject(new NotProcessedError(error)); // the session ended between being chosen and being used
+      reject(new RepeatableError(error)); // the session ended between being chosen and being used
       return;
     }
     pooled.streams++;
@@ -139,11 +139,17 @@ function exchange(pooled: PooledSession, server: URL, request: WireRequest): Pro
       if (pooled.leaving && pooled.streams === 0) pooled.session.close();
       if (answered) return;
       if (signal?.aborted === true) reject(abortReason(signal));
-      else if (stream.rstCode === constants.NGHTTP2_REFUSED_STREAM) reject(new NotProcessedError(failure));
+      else if (stream.rstCode === constants.NGHTTP2_REFUSED_STREAM || isLost(request, pooled))
+        reject(new RepeatableError(failure));
       else reject(failure ?? new Error('the server closed the connection without an answer'));
     });
     if (request.body !== undefined) stream.end(request.body);
   });
+}
+
+/** The whole session is gone, and the request only wanted to read. */
+function isLost(request: WireRequest, { session }: PooledSession): boolean {
+  return request.method === 'GET' && (session.destroyed || session.closed);
 }
 
 /**

@@ -120,6 +120,11 @@ export class FakeStore {
     }
   }
 
+  /** Loses the events that have not been read yet, as a connection that breaks. */
+  dropPending(): void {
+    for (const watcher of this.#watchers) watcher.pending.length = 0;
+  }
+
   /** Holds events back, so that caches are behind; later ones are delivered in order. */
   pause(): void {
     this.#paused = true;
