@@ -13,7 +13,7 @@ export function createObjectTable(): ObjectTable {
   const of = (type: ResourceType<KubeObject>): Map<string, KubeObject> => {
     const key = `${type.group}/${type.resource}`;
     let found = objects.get(key);
-    if (found === undefined) objects.set(key, (found = new Map()));
+    if (found === undefined) objects.set(key, (found = new Map<string, KubeObject>()));
     return found;
   };
   return {
