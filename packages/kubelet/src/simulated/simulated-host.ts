@@ -1,0 +1,128 @@
+import type { Clock, Logger } from '@k8ts/base';
+import type { Client, EventRecorder } from '@k8ts/client';
+import type { ContainerConfig, SimulatedRuntime } from '@k8ts/cri';
+
+import { createImageManager } from '../images/image-manager.ts';
+import { type BackOff } from '../pod/back-off.ts';
+import { containerAnnotations, containerLabels, sandboxAnnotations, sandboxLabels } from '../pod/labels.ts';
+import { createLifecycleRunner } from '../pod/lifecycle-hooks.ts';
+import type { ContainerToStart } from '../pod/plan.ts';
+import type { PodHost, SandboxRequest } from '../pod/pod-host.ts';
+import { isHostNetwork, podName, podNamespace, podUid } from '../pod/pod-spec.ts';
+import { RuntimeCache } from '../pod/runtime-cache.ts';
+import type { PodEnding } from '../pod/status.ts';
+import type { Pod } from '../pod/types.ts';
+import { ProbeManager } from '../probes/probe-manager.ts';
+import { createSourceProber } from '../probes/prober.ts';
+import type { StatusManager } from '../status-manager.ts';
+
+export interface SimulatedHostOptions {
+  readonly client: Client;
+  readonly clock: Clock;
+  readonly logger: Logger;
+  readonly events: EventRecorder;
+  readonly runtime: SimulatedRuntime;
+  /** Shared by all simulated nodes of a process. */
+  readonly statuses: StatusManager;
+  readonly crashBackOff: BackOff;
+  readonly hostIps: readonly string[];
+  readonly admit: (pod: Pod) => PodEnding | undefined;
+  readonly wake: (podUid: string) => void;
+}
+
+/** A node without volumes, cgroups and network: pods live and die by the same code as on a real one. */
+export function createSimulatedHost(options: SimulatedHostOptions): PodHost & Disposable {
+  const { clock, logger, events, runtime, hostIps } = options;
+  const { runtimeService, imageService } = runtime;
+  const runtimeCache = new RuntimeCache(runtimeService, logger, options.wake);
+  const probes = new ProbeManager({
+    clock,
+    logger,
+    events,
+    prober: createSourceProber(runtime.probes),
+    onChange: options.wake,
+  });
+  return {
+    clock,
+    logger,
+    events,
+    runtime: runtimeService,
+    runtimeName: 'simulated',
+    runtimeCache,
+    statuses: options.statuses,
+    probes,
+    images: createImageManager({ clock, images: imageService, events }),
+    hooks: createLifecycleRunner({
+      runtime: runtimeService,
+      clock,
+      fetch: async () => ({ status: 200, location: undefined, body: '' }), // nothing listens in a simulated pod
+    }),
+    crashBackOff: options.crashBackOff,
+    hostIps: () => hostIps,
+    admit: options.admit,
+    notReadyReason: () => undefined,
+    prepare: () => DONE,
+    sandboxConfig: async (pod, attempt) => sandboxRequest(pod, attempt),
+    containerConfig: async (pod, start) => containerConfig(pod, start),
+    credentials: async () => [],
+    release: () => DONE,
+    forget: () => DONE,
+    [Symbol.dispose]: () => {
+      probes[Symbol.dispose]();
+      runtimeCache[Symbol.dispose]();
+    },
+  };
+}
+
+const DONE: Promise<void> = Promise.resolve();
+const POD_NAMESPACES = { network: 'POD', pid: 'CONTAINER', ipc: 'POD' } as const;
+const HOST_NAMESPACES = { network: 'NODE', pid: 'CONTAINER', ipc: 'POD' } as const;
+
+function sandboxRequest(pod: Pod, attempt: number): SandboxRequest {
+  return {
+    config: {
+      metadata: { name: podName(pod), namespace: podNamespace(pod), uid: podUid(pod), attempt },
+      hostname: pod.spec.hostname ?? podName(pod),
+      logDirectory: '',
+      portMappings: [],
+      labels: sandboxLabels(pod),
+      annotations: sandboxAnnotations(pod),
+      linux: {
+        cgroupParent: '',
+        namespaces: isHostNetwork(pod) ? HOST_NAMESPACES : POD_NAMESPACES,
+        sysctls: {},
+      },
+    },
+  };
+}
+
+function containerConfig(pod: Pod, { container, restartCount }: ContainerToStart): ContainerConfig {
+  return {
+    metadata: { name: container.name, attempt: restartCount },
+    image: container.image ?? '',
+    command: container.command ?? [],
+    args: container.args ?? [],
+    envs: [],
+    mounts: [],
+    labels: containerLabels(pod, container),
+    annotations: containerAnnotations(pod, container, restartCount),
+    logPath: '',
+    stdin: container.stdin ?? false,
+    stdinOnce: container.stdinOnce ?? false,
+    tty: container.tty ?? false,
+    linux: {
+      resources: {},
+      securityContext: {
+        addCapabilities: [],
+        dropCapabilities: [],
+        privileged: container.securityContext?.privileged ?? false,
+        namespaces: isHostNetwork(pod) ? HOST_NAMESPACES : POD_NAMESPACES,
+        readonlyRootfs: false,
+        supplementalGroups: [],
+        noNewPrivileges: false,
+        maskedPaths: [],
+        readonlyPaths: [],
+      },
+    },
+  };
+}

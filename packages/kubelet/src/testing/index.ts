@@ -1,0 +1,3 @@
+export { testContainer, testPod } from './pods.ts';
+export { startTestNode } from './test-node.ts';
+export type { TestNode, TestNodeOptions } from './test-node.ts';
