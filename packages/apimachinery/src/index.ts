@@ -13,3 +13,4 @@ export * from './json.ts';
 export { applyJsonPatch, jsonPatchUnknownFields, MAX_JSON_PATCH_OPERATIONS } from './patch/json-patch.ts';
 export { applyJsonMergePatch } from './patch/json-merge-patch.ts';
 export { applyStrategicMergePatch } from './patch/strategic-merge-patch.ts';
+export * from './protobuf/index.ts';

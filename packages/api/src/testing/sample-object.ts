@@ -2,41 +2,39 @@ import type { Schema } from '../schema.ts';
 
 /**
  * An object in which every field of the schema is set to a small, legal and normalised value: what codecs must keep.
- * `depth` bounds recursive types: below it only scalars are filled in.
+ * A type inside itself (JSONSchemaProps) is filled in once and left out below.
  */
-export function sampleObject(schema: Schema, depth = 6): unknown {
-  switch (schema.type) {
-    case 'object': {
-      const object: Record<string, unknown> = {};
-      for (const field of schema.fields.values()) {
-        const value = sampleField(field.schema, field.name, depth);
-        if (value !== undefined) object[field.name] = value;
-      }
-      return object;
-    }
-    case 'array':
-      return schema.items === undefined ? [] : [sampleField(schema.items, 'item', depth)].filter(isPresent);
-    case 'map': {
-      const value = schema.items === undefined ? undefined : sampleField(schema.items, 'value', depth);
-      return value === undefined ? {} : { key: value };
-    }
-    default:
-      return sampleScalar(schema, 'value', depth);
+export function sampleObject(schema: Schema): Record<string, unknown> {
+  return sampleFields(schema, [schema]);
+}
+
+function sampleFields(schema: Schema, ancestors: readonly Schema[]): Record<string, unknown> {
+  const object: Record<string, unknown> = {};
+  for (const field of schema.fields.values()) {
+    const value = sample(field.schema, field.name, ancestors);
+    if (value !== undefined) object[field.name] = value;
   }
+  return object;
 }
 
-function isPresent(value: unknown): boolean {
-  return value !== undefined;
-}
-
-function sampleField(schema: Schema, name: string, depth: number): unknown {
-  const nested = schema.type === 'object' || schema.type === 'array' || schema.type === 'map';
-  if (!nested) return sampleScalar(schema, name, depth);
-  return depth === 0 ? undefined : sampleObject(schema, depth - 1);
-}
-
-function sampleScalar(schema: Schema, name: string, depth: number): unknown {
+function sample(schema: Schema, name: string, ancestors: readonly Schema[]): unknown {
   switch (schema.type) {
+    case 'object':
+      // Variants of a type share the map of fields.
+      if (ancestors.some((ancestor) => ancestor.fields === schema.fields)) return undefined;
+      return sampleFields(schema, [...ancestors, schema]);
+    case 'array': {
+      const item = schema.items === undefined ? undefined : sample(schema.items, 'item', ancestors);
+      return item === undefined ? undefined : [item];
+    }
+    case 'map': {
+      const value = schema.items === undefined ? undefined : sample(schema.items, 'value', ancestors);
+      return value === undefined ? undefined : { key: value };
+    }
+    case 'schemaOrArray':
+    case 'schemaOrBool':
+    case 'schemaOrStringArray':
+      return schema.items === undefined ? undefined : sample(schema.items, name, ancestors);
     case 'string':
       return schema.enum[0] ?? `${name}Value`;
     case 'boolean':
@@ -65,11 +63,5 @@ function sampleScalar(schema: Schema, name: string, depth: number): unknown {
       return { 'f:metadata': { 'f:labels': { '.': {} } } };
     case 'json':
       return { answer: 42 };
-    case 'schemaOrArray':
-    case 'schemaOrBool':
-    case 'schemaOrStringArray':
-      return schema.items === undefined || depth === 0 ? undefined : sampleObject(schema.items, depth - 1);
-    default:
-      return undefined;
   }
 }
