@@ -15,6 +15,12 @@ export interface Store extends AsyncDisposable {
    */
   readonly exclusive: boolean;
 
+  /**
+   * False when `WatchHandle.requestProgress` goes unanswered, because the etcd behind the store is too old to be asked
+   * (before 3.4.25 and 3.5.8); whoever needs a fresh answer then reads the store. Absent or true: it is answered.
+   */
+  readonly answersProgressRequests?: boolean;
+
   /** The newest committed revision. */
   revision(): Promise<number>;
 

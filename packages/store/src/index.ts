@@ -3,3 +3,6 @@ export { createMemoryStore } from './drivers/memory/memory-store.ts';
 export type { MemoryStoreOptions } from './drivers/memory/memory-store.ts';
 export { openLmdbStore } from './drivers/lmdb/lmdb-store.ts';
 export type { LmdbStoreOptions } from './drivers/lmdb/lmdb-store.ts';
+export { openEtcdStore } from './drivers/etcd/etcd-store.ts';
+export type { EtcdStoreOptions } from './drivers/etcd/etcd-store.ts';
+export type { EtcdTls } from './drivers/etcd/connection.ts';

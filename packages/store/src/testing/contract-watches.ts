@@ -124,8 +124,13 @@ export function testWatches(context: ContractContext): void {
     const watch = record(store, prefix, first + 1);
     const newest = await store.revision();
     watch.handle.requestProgress();
-    await eventually(() => expect(watch.progress.at(-1)).toBeGreaterThanOrEqual(newest));
-    expect(watch.events).toHaveLength(50);
+    if (store.answersProgressRequests === false) {
+      await watch.count(50);
+      expect(watch.progress).toEqual([]); // better none than one that runs ahead
+    } else {
+      await eventually(() => expect(watch.progress.at(-1)).toBeGreaterThanOrEqual(newest));
+      expect(watch.events).toHaveLength(50);
+    }
     watch.handle.close();
     await watch.ended();
   });
