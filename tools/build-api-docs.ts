@@ -111,7 +111,21 @@ function collect(models: string, machinery: string, client: string): ApiDocsFile
     const siblings = byGroup.get(`${group}/${schema.goName}`) ?? [];
     merge(schema, [{ type: own[0] || undefined, fields: own[1] }, ...siblings]);
   }
+  // What all kinds have in common is not repeated by the sources for all of them.
+  const [, standard = {}] = file['io.k8s.api.core.v1.Pod'] ?? [];
+  for (const { schema } of definitions()) {
+    const isKind = schema.fields.has('kind') && schema.fields.has('apiVersion');
+    const [, fields] = file[schema.name] as [string, Record<string, string>];
+    for (const name of ['apiVersion', 'kind', ...(isObject(schema) ? ['metadata'] : [])]) {
+      const text = standard[name];
+      if (isKind && text !== undefined) fields[name] ??= text;
+    }
+  }
   return file;
+}
+
+function isObject(schema: Schema): boolean {
+  return schema.fields.get('metadata')?.schema.goName === 'ObjectMeta';
 }
 
 interface Definition {

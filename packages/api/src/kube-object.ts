@@ -20,8 +20,10 @@ export type New<T extends { readonly metadata: ObjectMeta }> = Omit<T, 'metadata
 };
 
 /** `T` for building: nothing is readonly, at any depth. Objects that others hold are never changed; copy first. */
-export type Draft<T> = T extends string | number | boolean | null | undefined
+export type Draft<T> = unknown extends T
   ? T
-  : T extends readonly (infer Item)[]
-    ? Draft<Item>[]
-    : { -readonly [Key in keyof T]: Draft<T[Key]> };
+  : T extends string | number | boolean | null | undefined
+    ? T
+    : T extends readonly (infer Item)[]
+      ? Draft<Item>[]
+      : { -readonly [Key in keyof T]: Draft<T[Key]> };

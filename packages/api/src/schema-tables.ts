@@ -25,15 +25,24 @@ export const builtinPackages: readonly BuiltinPackage[] = packageTables.map((tab
   typeNames: () => Object.keys(rowsOf(table.namespace)),
 }));
 
-/** The schema of a built-in kind, `('apps', 'v1', 'Deployment')`; undefined when there is no such kind. */
+/**
+ * The schema of a built-in kind, `('apps', 'v1', 'Deployment')`; undefined when there is no such kind. The kinds that upstream
+ * registers in every group and version (DeleteOptions, WatchEvent, …) are found under any.
+ */
 export function schemaOf(group: string, version: string, kind: string): Schema | undefined {
   const key = `${group}/${version}/${kind}`;
   const known = kinds.get(key);
   if (known !== undefined) return known;
   const found = findKind(group, version, kind);
-  // Only what exists is remembered: kinds are input.
-  if (found !== undefined) kinds.set(key, found);
-  return found;
+  if (found !== undefined) {
+    // Names are input: only what the tables have is remembered.
+    kinds.set(key, found);
+    return found;
+  }
+  const isCore = group === '' && version === 'v1';
+  return META_EVERYWHERE.has(kind) || (isCore && META_IN_CORE.has(kind))
+    ? schemaOfType('metav1', kind)
+    : undefined;
 }
 
 /** The schema of any built-in type by package and Go name, `('corev1', 'PodSpec')`. */
@@ -97,8 +106,6 @@ function findKind(group: string, version: string, kind: string): Schema | undefi
     const schema = schemaOfType(table.namespace, kind);
     if (schema !== undefined && isKind(schema)) return schema;
   }
-  const isCore = group === '' && version === 'v1';
-  if (META_EVERYWHERE.has(kind) || (isCore && META_IN_CORE.has(kind))) return schemaOfType('metav1', kind);
   return undefined;
 }
 
