@@ -2,6 +2,8 @@ import { builtinResources, schemaOf } from '@k8ts/api';
 import type { KubeObject, ResourceType, metav1 } from '@k8ts/api';
 import {
   SelectorError,
+  applyJsonMergePatch,
+  applyJsonPatch,
   applyStrategicMergePatch,
   badRequest,
   expired,
@@ -12,7 +14,6 @@ import {
   unknownPath,
   unsupportedMediaType,
 } from '@k8ts/apimachinery';
-import type { JsonObject } from '@k8ts/apimachinery';
 import { realClock } from '@k8ts/base';
 import type { Clock } from '@k8ts/base';
 
@@ -37,7 +38,7 @@ export type Interceptor = (request: ApiRequest) => unknown;
 /**
  * A small API server in memory, for tests of what uses a Client: all built-in resources (and custom ones that are added),
  * with versions, conflicts, watches, finalizers, grace periods and status apart from spec, as the real one. It validates,
- * defaults and authorizes nothing, and takes merge and strategic merge patches only.
+ * defaults and authorizes nothing, and has no server-side apply.
  */
 export class FakeApi implements Transport {
   readonly client: Client;
@@ -315,30 +316,16 @@ function selection(namespace: string | undefined, query: Readonly<Record<string,
   }
 }
 
-function applyPatch(target: unknown, resource: FakeResource, { body, contentType }: ApiRequest): unknown {
-  if (contentType === 'application/merge-patch+json') return mergePatch(target, body);
-  if (contentType !== 'application/strategic-merge-patch+json')
-    throw unsupportedMediaType(`the FakeApi takes merge patches only, not ${contentType ?? ''}`);
+function applyPatch(
+  target: StoredObject,
+  resource: FakeResource,
+  { body, contentType }: ApiRequest,
+): unknown {
+  const document = target as unknown as Parameters<typeof applyJsonMergePatch>[0];
+  if (contentType === 'application/merge-patch+json') return applyJsonMergePatch(document, body);
+  if (contentType === 'application/json-patch+json') return applyJsonPatch(document, body);
   const schema = schemaOf(resource.group, resource.version, resource.kind);
-  if (schema !== undefined) return applyStrategicMergePatch(target as JsonObject, body, schema);
-  // Without lists a strategic merge patch is a merge patch; with lists it needs a schema.
-  if (hasList(body)) throw badRequest('strategic merge patches with lists need a built-in kind');
-  return mergePatch(target, body);
-}
-
-function hasList(value: unknown): boolean {
-  if (Array.isArray(value)) return true;
-  return typeof value === 'object' && value !== null && Object.values(value).some(hasList);
-}
-
-/** RFC 7386. */
-function mergePatch(target: unknown, patch: unknown): unknown {
-  if (typeof patch !== 'object' || patch === null || Array.isArray(patch)) return patch;
-  const merged: Record<string, unknown> =
-    typeof target === 'object' && target !== null && !Array.isArray(target) ? { ...target } : {};
-  for (const [name, value] of Object.entries(patch)) {
-    if (value === null) delete merged[name];
-    else merged[name] = mergePatch(merged[name], value);
-  }
-  return merged;
+  if (contentType === 'application/strategic-merge-patch+json' && schema !== undefined)
+    return applyStrategicMergePatch(document, body, schema);
+  throw unsupportedMediaType(`the body of the request was in an unknown format - ${contentType ?? ''}`);
 }
