@@ -3,6 +3,8 @@
  *
  *     npx tsx tools/build-api-docs.ts [OUT]
  *
+ * Exit code 1 and one line of reason when they cannot be had.
+ *
  * They are upstream's own texts, taken from three packages of the npm registry (docs/adr/0011): only the comments in
  * their type declarations are read, none of their code is run. The file is not committed. Does nothing when the file
  * is there already and made from the same packages.
@@ -51,6 +53,10 @@ try {
   mkdirSync(dirname(output), { recursive: true });
   writeFileSync(output, JSON.stringify(file));
   writeFileSync(stamp, wantedStamp);
+} catch (error) {
+  // The program works without them; whoever builds decides whether that will do.
+  console.error(`no descriptions of API fields: ${error instanceof Error ? error.message : String(error)}`);
+  process.exitCode = 1;
 } finally {
   rmSync(work, { recursive: true, force: true });
 }
@@ -64,6 +70,7 @@ function fetchPackage({ name, integrity }: Source): string {
     encoding: 'utf8',
     stdio: ['ignore', 'pipe', 'ignore'],
     shell: process.platform === 'win32',
+    timeout: 120_000,
   });
   const packed = (JSON.parse(answer) as readonly { filename: string; integrity: string }[])[0];
   if (packed === undefined || packed.integrity !== integrity) {
