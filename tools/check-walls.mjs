@@ -31,7 +31,10 @@ const forbidden = [
     comment: 'packages are entered by src/index.ts or src/testing/index.ts only',
     severity: 'error',
     from: { path: '^packages/([^/]+)/' },
-    to: { path: '^packages/[^/]+/src/', pathNot: ['^packages/$1/', '^packages/[^/]+/src/(testing/)?index\\.ts$'] },
+    to: {
+      path: '^packages/[^/]+/src/',
+      pathNot: ['^packages/$1/', '^packages/[^/]+/src/(testing/)?index\\.ts$'],
+    },
   },
   {
     name: 'testing-door-in-tests-only',
@@ -40,7 +43,12 @@ const forbidden = [
     from: { path: '^packages/', pathNot: ['\\.test\\.ts$', '/src/testing/', '\\.bench\\.ts$'] },
     to: { path: '/src/testing/' },
   },
-  { name: 'no-cycles', severity: 'error', from: {}, to: { circular: true, viaOnly: { dependencyTypesNot: ['type-only'] } } },
+  {
+    name: 'no-cycles',
+    severity: 'error',
+    from: {},
+    to: { circular: true, viaOnly: { dependencyTypesNot: ['type-only'] } },
+  },
 ];
 
 const result = await cruise(
