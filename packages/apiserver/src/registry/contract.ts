@@ -1,6 +1,6 @@
 import type { Clock, Random } from '@k8ts/base';
 import type { Draft, KubeObject, ResourceType } from '@k8ts/api';
-import type { FieldError } from '@k8ts/apimachinery';
+import type { FieldError, GroupVersion } from '@k8ts/apimachinery';
 import type { UserInfo } from '../authentication/contract.ts';
 import type { TableRowCondition } from '../printing/print-table.ts';
 
@@ -45,6 +45,11 @@ export interface Strategy<T extends KubeObject> {
   gracePeriod?(object: T, requested: number | undefined): number;
   /** When set, a deletion with this much of the object done waits (status change before removal, e.g. Namespace). */
   prepareForDelete?(object: Draft<T>, context: StrategyContext): void;
+  /**
+   * Whether an object that is being deleted may go now; asked beside the emptiness of metadata.finalizers, on deletion
+   * and after every update (a namespace waits for spec.finalizers). Absent: yes.
+   */
+  mayBeRemoved?(object: T): boolean;
   /** Which propagation a deletion without a policy uses; default `Background`. */
   readonly defaultPropagation?: 'Background' | 'Orphan';
 
@@ -109,10 +114,23 @@ export interface StrategyContext {
   readonly random: Random;
   readonly user: UserInfo;
   readonly dryRun: boolean;
+  /** The version that the request was made in; absent: the storage version. Rules of older versions are milder. */
+  readonly requestVersion?: GroupVersion;
   /** Reads another object as it is now (from the watch cache); undefined when it is not there. */
   lookUp<R extends KubeObject>(type: ResourceType<R>, namespace: string, name: string): R | undefined;
   /** All objects of a type as they are now, or those of one namespace. */
   lookUpAll<R extends KubeObject>(type: ResourceType<R>, namespace?: string): readonly R[];
+  /**
+   * Writes objects that stand for what another one holds (IPAddress), past authorization and admission. `create` throws
+   * AlreadyExists; `delete` of what is not there is no error. Absent: only this API server writes, and such objects are
+   * not kept.
+   */
+  readonly objects?: ObjectWriter;
+}
+
+export interface ObjectWriter {
+  create<R extends KubeObject>(type: ResourceType<R>, object: Draft<R>): Promise<void>;
+  delete<R extends KubeObject>(type: ResourceType<R>, namespace: string, name: string): Promise<void>;
 }
 
 /** A column of server-side printing (meta/v1 TableColumnDefinition) and how its cell is made. */

@@ -1,0 +1,52 @@
+/**
+ * Every built-in kind that has rules of its own. Kinds that are not listed are served by the generic registry from the
+ * schema tables alone.
+ */
+import type { KubeObject } from '@k8ts/api';
+import type { Strategy } from './contract.ts';
+import { leaseStrategy } from './coordination/lease.ts';
+import { configMapStrategy } from './core/config-map.ts';
+import { endpointsStrategy } from './core/endpoints.ts';
+import { eventStrategy } from './core/event.ts';
+import { limitRangeStrategy } from './core/limit-range.ts';
+import { namespaceStrategy } from './core/namespace.ts';
+import { nodeStrategy } from './core/node.ts';
+import { podStrategy } from './core/pod/strategy.ts';
+import { resourceQuotaStrategy } from './core/quota.ts';
+import { secretStrategy } from './core/secret.ts';
+import { serviceAccountStrategy } from './core/service-account.ts';
+import { DEFAULT_SERVICE_NETWORK, type ServiceNetwork } from './core/service/allocation.ts';
+import { serviceStrategy } from './core/service/strategy.ts';
+import { endpointSliceStrategy } from './discovery/endpoint-slice.ts';
+import { priorityClassStrategy } from './scheduling/priority-class.ts';
+
+export interface BuiltinStrategyOptions {
+  /** Where cluster IPs and node ports come from; default 10.96.0.0/12 and 30000-32767. */
+  readonly serviceNetwork?: ServiceNetwork;
+}
+
+/** Strategies for one API server: some keep state (the cluster IPs in use). Throws an Error for options without sense. */
+export function builtinStrategies(options: BuiltinStrategyOptions = {}): readonly Strategy<KubeObject>[] {
+  const { serviceNetwork = DEFAULT_SERVICE_NETWORK } = options;
+  return [
+    any(configMapStrategy),
+    any(endpointsStrategy),
+    any(eventStrategy),
+    any(limitRangeStrategy),
+    any(namespaceStrategy),
+    any(nodeStrategy),
+    any(podStrategy),
+    any(resourceQuotaStrategy),
+    any(secretStrategy),
+    any(serviceAccountStrategy),
+    any(serviceStrategy(serviceNetwork)),
+    any(leaseStrategy),
+    any(endpointSliceStrategy),
+    any(priorityClassStrategy),
+  ];
+}
+
+/** The registry hands a strategy only objects of its own type, which the list's type cannot say. */
+function any<T extends KubeObject>(strategy: Strategy<T>): Strategy<KubeObject> {
+  return strategy as unknown as Strategy<KubeObject>;
+}

@@ -1,0 +1,68 @@
+import { schemaOf, type KubeObject, type ResourceInfo, type ResourceType, type Schema } from '@k8ts/api';
+import type { GroupResource } from '@k8ts/apimachinery';
+import { createObjectEncoding, encodeServed, type ObjectEncoding } from '../storage/object-encoding.ts';
+import type { ObjectRecord } from '../storage/object-record.ts';
+import { apiVersionOf, type ResourceStorage } from '../storage/resource-storage.ts';
+import type { Conversion, Strategy } from './contract.ts';
+
+/** A resource in one of the versions that it is served in. All versions share one storage. */
+export interface ServedResource {
+  readonly info: ResourceInfo;
+  readonly apiVersion: string;
+  /** `info` as a handle, for admission. */
+  readonly type: ResourceType<KubeObject>;
+  readonly groupResource: GroupResource;
+  readonly encoding: ObjectEncoding;
+  readonly storage: ResourceStorage;
+  readonly strategy: Strategy<KubeObject> | undefined;
+  /** Where the shape differs from that of the storage version. */
+  readonly conversion: Conversion<KubeObject> | undefined;
+  /** Of this version. Throws for a kind that the tables do not have. */
+  readonly schema: () => Schema;
+  readonly storageSchema: () => Schema;
+}
+
+export function createServedResource(info: ResourceInfo, storage: ResourceStorage): ServedResource {
+  const { strategy } = storage;
+  const apiVersion = apiVersionOf(info);
+  const isStorageVersion = info.group === storage.info.group && info.version === storage.info.version;
+  const conversion = isStorageVersion
+    ? undefined
+    : (strategy?.conversions?.[apiVersion] ?? strategy?.conversions?.[info.version]);
+  return {
+    info,
+    apiVersion,
+    type: info,
+    groupResource: { group: info.group, resource: info.resource },
+    encoding: isStorageVersion ? storage.encoding : createObjectEncoding(apiVersion, info.kind),
+    storage,
+    strategy,
+    conversion,
+    schema: () => schemaFor(info),
+    storageSchema: () => schemaFor(storage.info),
+  };
+}
+
+function schemaFor(info: ResourceInfo): Schema {
+  const schema = schemaOf(info.group, info.version, info.kind);
+  if (schema === undefined) throw new Error(`no schema for ${apiVersionOf(info)} ${info.kind}`);
+  return schema;
+}
+
+/** The object of a record in the served version: shared, never to be changed. */
+export function objectOf(served: ServedResource, record: ObjectRecord): KubeObject {
+  return toServed(served, record.object);
+}
+
+/** An object of the storage version in the served version. */
+export function toServed(served: ServedResource, object: KubeObject): KubeObject {
+  if (served.encoding === served.storage.encoding) return object;
+  const converted = served.conversion === undefined ? object : served.conversion.fromStorage(object);
+  return { ...converted, apiVersion: served.apiVersion, kind: served.info.kind };
+}
+
+/** The bytes of a record in the served version, ending in a newline. */
+export function bytesOf(served: ServedResource, record: ObjectRecord): Buffer {
+  if (served.conversion === undefined) return record.bytesAs(served.encoding);
+  return encodeServed(served.encoding, toServed(served, record.object));
+}
