@@ -4,8 +4,9 @@ import type { Journal } from './journal.ts';
 import type { KeyIndex } from './key-index.ts';
 import type { Version } from './version.ts';
 
-/** Keys per slice; a slice takes well under a millisecond. */
+/** Keys per slice, which takes well under a millisecond, and versions that a journal removes in one go. */
 const SLICE = 1024;
+const REMOVAL = 4096;
 
 /**
  * Drops the versions that nobody can read any more after a compaction at `revision`: of each key, all that are older than
@@ -21,9 +22,9 @@ export async function sweepCompacted(
   signal: AbortSignal,
   journal: Journal | undefined,
 ): Promise<void> {
+  let dropped: Version[] = [];
   for (let from: string | undefined = ''; from !== undefined;) {
     if (signal.aborted) return;
-    const dropped: Version[] = [];
     const gone: string[] = [];
     let seen = 0;
     let next: string | undefined;
@@ -36,8 +37,11 @@ export async function sweepCompacted(
       return true;
     });
     for (const key of gone) index.delete(key);
-    if (journal !== undefined && dropped.length > 0) await journal.remove(dropped);
     from = next;
+    if (dropped.length >= REMOVAL || from === undefined) {
+      if (dropped.length > 0) await journal?.remove(dropped);
+      dropped = [];
+    }
     if (from !== undefined) await clock.yield();
   }
   await journal?.markSwept(revision);
