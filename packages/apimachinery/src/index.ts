@@ -14,3 +14,12 @@ export { applyJsonPatch, jsonPatchUnknownFields, MAX_JSON_PATCH_OPERATIONS } fro
 export { applyJsonMergePatch } from './patch/json-merge-patch.ts';
 export { applyStrategicMergePatch } from './patch/strategic-merge-patch.ts';
 export * from './protobuf/index.ts';
+export { zeroFieldsOf, zeroObjectOf } from './schema/zero-value.ts';
+export { updateManagedFields } from './managed-fields/update.ts';
+export type { ConvertedObject, ManagedObject, UpdateRequest } from './managed-fields/update.ts';
+export { applyPatch } from './managed-fields/apply.ts';
+export type { ApplyRequest, ApplyResult } from './managed-fields/apply.ts';
+export { FieldSetError, parseFieldSet } from './managed-fields/field-set.ts';
+export type { FieldSet } from './managed-fields/field-set.ts';
+export type { ManagedFieldsEntry, ManagerOperation } from './managed-fields/managers.ts';
+export { LAST_APPLIED_ANNOTATION } from './managed-fields/last-applied.ts';
