@@ -18,7 +18,7 @@ import type { LayerLimits } from './unpack-layer.ts';
  *
  *     images.json           which images there are, by their ids, with their names
  *     configs/<hex>.json    image configurations; the file's sha256 is the image's id
- *     layers/<hex>/fs       unpacked layers by diffID, shared by images; layers/<hex>/layer.json says their size
+ *     layers/<hex>/fs       unpacked layers by diffID, shared by images; layers/<hex>/layer.json their facts
  *     tmp/                  what is being made; emptied at the start
  *
  * Everything is made in `tmp` and renamed into place, and a layer is put down before the image that needs it, so a kill
@@ -132,9 +132,14 @@ export class ImageStore {
     return undefined;
   }
 
-  /** Directories of an image's layers, lowest first. */
-  layerDirectories(image: ImageRecord): readonly string[] {
+  /** An image's layers, lowest first. */
+  layers(image: ImageRecord): readonly string[] {
     return image.diffIds.map((diffId) => this.#layerPath(diffId, 'fs'));
+  }
+
+  /** Above all layers. */
+  get layersRoot(): string {
+    return this.#path('layers');
   }
 
   async config(image: ImageRecord): Promise<ImageConfig> {
@@ -268,7 +273,10 @@ export class ImageStore {
       if (layer.diffId !== diffId) {
         throw new Error(`wrong diff id calculated on extraction "${layer.diffId}", expected "${diffId}"`);
       }
-      await writeFileAtomic(join(directory, 'layer.json'), JSON.stringify({ size: layer.size }));
+      await writeFileAtomic(
+        join(directory, 'layer.json'),
+        JSON.stringify({ size: layer.size, opaque: layer.opaque }),
+      );
       await rename(directory, this.#layerPath(diffId));
     } catch (error) {
       await rm(directory, { recursive: true, force: true });

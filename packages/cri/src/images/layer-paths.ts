@@ -18,6 +18,8 @@ const OPAQUE: Readonly<Record<string, string>> = { 'SCHILY.xattr.trusted.overlay
  * `etc/passwd` inside the layer.
  */
 export class LayerPaths {
+  /** Paths of the opaque directories so far. */
+  readonly opaque: string[] = [];
   readonly #symlinks = new Map<string, string>();
   readonly #files = new Set<string>();
   readonly #directories = new Map<string, TarHeader>();
@@ -64,6 +66,7 @@ export class LayerPaths {
 
   /** The header that makes a directory opaque: it hides what lower layers have in it. */
   opaqueDirectory(path: string): TarHeader {
+    this.opaque.push(path);
     const known = this.#directories.get(path) ?? {
       name: path,
       type: 'directory',

@@ -23,6 +23,8 @@ export interface UnpackedLayer {
   readonly diffId: string;
   /** Bytes of the uncompressed tar. */
   readonly size: number;
+  /** Directories that hide what lower layers have in them. */
+  readonly opaque: readonly string[];
 }
 
 /**
@@ -43,16 +45,19 @@ export async function unpackLayer(
   try {
     const uncompressed = await decompressed(input);
     const digest = new DigestStream('the layer', limits.bytes);
+    const paths = new LayerPaths();
     const output = pack();
     // Both run until the end of the archive; the first failure ends the other.
     const writing = pipeline(output, writer.stdin).catch((error: unknown) => {
       output.destroy(error as Error);
       throw error;
     });
-    const reading = rewriteEntries(uncompressed, digest, output, limits, logger).catch((error: unknown) => {
-      output.destroy(error as Error);
-      throw error;
-    });
+    const reading = rewriteEntries(uncompressed, digest, output, paths, limits, logger).catch(
+      (error: unknown) => {
+        output.destroy(error as Error);
+        throw error;
+      },
+    );
     const [read, written] = await Promise.allSettled([reading, writing]);
     const result = await writer.result;
     // When tar itself failed, the broken pipe is only a consequence.
@@ -66,7 +71,7 @@ export async function unpackLayer(
     if (read.status === 'rejected') throw read.reason;
     if (written.status === 'rejected') throw written.reason;
     if (result !== undefined) throw new Error(`unpacking the layer: ${result}`);
-    return { diffId: digest.digest(), size: digest.size };
+    return { diffId: digest.digest(), size: digest.size, opaque: paths.opaque };
   } finally {
     input.destroy();
     writer.kill();
@@ -83,13 +88,13 @@ async function rewriteEntries(
   input: Readable,
   digest: DigestStream,
   output: Pack,
+  paths: LayerPaths,
   limits: LayerLimits,
   logger: Logger,
 ): Promise<void> {
   const entries = extract();
   const feeding = pipeline(input, digest, new TarGuard(limits.entries), entries);
   feeding.catch((error: unknown) => entries.destroy(error as Error));
-  const paths = new LayerPaths();
   try {
     for await (const entry of entries) {
       const headers = layerEntry(entry.header, paths, logger);

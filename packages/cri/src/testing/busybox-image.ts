@@ -15,7 +15,13 @@ export async function buildBusyboxArchive(output: string): Promise<BuiltImage> {
     tags: [BUSYBOX_IMAGE],
     files: [{ source: busybox, path: '/bin/busybox' }],
     symlinks: Object.fromEntries(APPLETS.split(' ').map((applet) => [`/bin/${applet}`, 'busybox'])),
-    directories: [{ path: '/tmp', mode: 0o1777 }, { path: '/proc' }, { path: '/sys' }, { path: '/dev' }, { path: '/root' }],
+    directories: [
+      { path: '/tmp', mode: 0o1777 },
+      { path: '/proc' },
+      { path: '/sys' },
+      { path: '/dev' },
+      { path: '/root' },
+    ],
     texts: {
       '/etc/passwd': 'root:x:0:0:root:/root:/bin/sh\napp:x:1000:2000:app:/:/bin/sh\n',
       '/etc/group': 'root:x:0:\napp:x:2000:\nextra:x:3000:app\n',

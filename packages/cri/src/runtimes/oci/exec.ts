@@ -1,0 +1,254 @@
+import { spawn } from 'node:child_process';
+import type { ChildProcess } from 'node:child_process';
+import { readFile, readdir, readlink, rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { Clock, Logger } from '@k8ts/base';
+import { ExecTimeoutError } from '../../contract.ts';
+import type {
+  ContainerStreams,
+  ExecRequest,
+  ExecSyncResult,
+  ExitStatus,
+  TerminalSize,
+} from '../../contract.ts';
+import { COMMAND_ENVIRONMENT, run } from './command.ts';
+import type { OciRuntime } from './oci-runtime.ts';
+
+const SIGKILL = 9;
+/** As the kubelet's limit for what a probe or hook may say. */
+const SYNC_OUTPUT_LIMIT = 16 * 1024 * 1024;
+
+export interface ExecContext {
+  readonly runtime: OciRuntime;
+  readonly clock: Clock;
+  readonly logger: Logger;
+  /** The container's bundle; pid files of commands go there. */
+  readonly bundle: string;
+  /** util-linux' `script`, which gives a command a terminal. */
+  readonly script: string | undefined;
+}
+
+let commands = 0;
+
+/** Runs a command in a container to its end, without input. */
+export async function execSync(
+  context: ExecContext,
+  id: string,
+  command: readonly string[],
+  timeoutSeconds: number,
+): Promise<ExecSyncResult> {
+  const pidFile = join(context.bundle, `exec-${process.pid}-${commands++}.pid`);
+  const call = context.runtime.command('exec', '--pid-file', pidFile, id, ...command);
+  const child = spawn(call.program, call.args, {
+    stdio: ['ignore', 'pipe', 'pipe'],
+    env: COMMAND_ENVIRONMENT,
+  });
+  const stdout = collect(child.stdout);
+  const stderr = collect(child.stderr);
+  let timedOut = false;
+  const cancelTimeout =
+    timeoutSeconds > 0
+      ? context.clock.setTimeout(() => {
+          timedOut = true;
+          void killCommand(child, pidFile);
+        }, timeoutSeconds * 1000)
+      : undefined;
+  try {
+    const exitCode = await ended(child);
+    if (timedOut) {
+      throw new ExecTimeoutError(`command ${JSON.stringify(command.join(' '))} timed out`);
+    }
+    return { stdout: stdout(), stderr: stderr(), exitCode };
+  } finally {
+    cancelTimeout?.();
+    await rm(pidFile, { force: true });
+  }
+}
+
+/** Runs a command with its streams connected to a client's. Aborting kills it. */
+export async function execStreams(
+  context: ExecContext,
+  id: string,
+  request: ExecRequest,
+  streams: ContainerStreams,
+  signal: AbortSignal,
+): Promise<ExitStatus> {
+  signal.throwIfAborted();
+  const pidFile = join(context.bundle, `exec-${process.pid}-${commands++}.pid`);
+  const child = request.tty
+    ? spawnOnTerminal(context, pidFile, id, request.command)
+    : spawnPlain(context, pidFile, id, request.command, streams);
+  const onAbort = (): void => void killCommand(child, pidFile);
+  signal.addEventListener('abort', onAbort, { once: true });
+  const stopInput = connectInput(child, streams);
+  child.stdout?.on('data', (chunk: Buffer) => forward(chunk, streams.stdout, child.stdout));
+  child.stderr?.on('data', (chunk: Buffer) => forward(chunk, streams.stderr, child.stderr));
+  const resizing =
+    request.tty && streams.resize !== undefined ? followSizes(child, streams.resize) : undefined;
+  try {
+    return { exitCode: await ended(child) };
+  } finally {
+    signal.removeEventListener('abort', onAbort);
+    stopInput();
+    resizing?.stop();
+    await rm(pidFile, { force: true });
+  }
+}
+
+function spawnPlain(
+  context: ExecContext,
+  pidFile: string,
+  id: string,
+  command: readonly string[],
+  streams: ContainerStreams,
+): ChildProcess {
+  const call = context.runtime.command('exec', '--pid-file', pidFile, id, ...command);
+  return spawn(call.program, call.args, {
+    stdio: [streams.stdin === undefined ? 'ignore' : 'pipe', 'pipe', 'pipe'],
+    env: COMMAND_ENVIRONMENT,
+  });
+}
+
+/**
+ * Node cannot make a terminal. `script` can: it runs the command on a new one and copies between it and its own streams.
+ * The OCI runtime then makes the container's terminal and keeps its size the same as this one's.
+ */
+function spawnOnTerminal(
+  context: ExecContext,
+  pidFile: string,
+  id: string,
+  command: readonly string[],
+): ChildProcess {
+  if (context.script === undefined) {
+    throw new Error('a terminal needs the program "script" of util-linux (Debian: apt install bsdutils)');
+  }
+  const call = context.runtime.command('exec', '--tty', '--pid-file', pidFile, id, ...command);
+  const line = [call.program, ...call.args].map(shellQuote).join(' ');
+  const args = [
+    '--quiet',
+    '--flush',
+    '--return',
+    '--echo',
+    'never',
+    '--command',
+    `exec ${line}`,
+    '/dev/null',
+  ];
+  return spawn(context.script, args, {
+    stdio: ['pipe', 'pipe', 'ignore'],
+    env: { ...COMMAND_ENVIRONMENT, SHELL: '/bin/sh', TERM: 'xterm' },
+  });
+}
+
+export function shellQuote(text: string): string {
+  return `'${text.replaceAll("'", `'\\''`)}'`;
+}
+
+/** Passes the client's input on, with back pressure. Returns what ends it. */
+function connectInput(child: ChildProcess, streams: ContainerStreams): () => void {
+  const { stdin: from } = streams;
+  const to = child.stdin;
+  if (to === null) return () => undefined;
+  to.on('error', () => undefined); // the command has ended or closed its input: no reason to fail
+  if (from === undefined) return () => undefined; // a terminal without input stays open
+  from.pipe(to);
+  return () => {
+    from.unpipe(to);
+    to.destroy();
+  };
+}
+
+function forward(
+  chunk: Buffer,
+  to: NodeJS.WritableStream | undefined,
+  from: NodeJS.ReadableStream | null,
+): void {
+  if (to === undefined || !to.writable) return;
+  if (!to.write(chunk) && from !== null) {
+    from.pause();
+    to.once('drain', () => from.resume());
+    to.once('close', () => from.resume());
+  }
+}
+
+/** Sets the terminal's size whenever the client's window changes. */
+function followSizes(child: ChildProcess, sizes: AsyncIterable<TerminalSize>): { stop(): void } {
+  let stopped = false;
+  const iterator = sizes[Symbol.asyncIterator]();
+  void (async () => {
+    let terminal: string | undefined;
+    for (;;) {
+      const next = await iterator.next();
+      if (stopped || next.done) return;
+      const { width, height } = next.value;
+      terminal ??= await childTerminal(child.pid ?? 0);
+      if (terminal === undefined) return;
+      await run('stty', ['-F', terminal, 'rows', String(height), 'cols', String(width)]).catch(
+        () => undefined,
+      );
+    }
+  })().catch(() => undefined); // the client's stream broke: the command's end is seen elsewhere
+  return {
+    stop: () => {
+      stopped = true;
+      void iterator.return?.();
+    },
+  };
+}
+
+/** The terminal that `script` opened: the one its child has as standard input. */
+async function childTerminal(pid: number): Promise<string | undefined> {
+  for (let attempt = 0; attempt < 1000; attempt++) {
+    const children = await readFile(`/proc/${pid}/task/${pid}/children`, 'utf8').catch(() => undefined);
+    if (children === undefined) return undefined;
+    const [child] = children.trim().split(' ');
+    if (child) {
+      const target = await readlink(`/proc/${child}/fd/0`).catch(() => '');
+      if (target.startsWith('/dev/pts/')) return target;
+    }
+    await new Promise<void>((resolve) => setImmediate(resolve));
+  }
+  return undefined;
+}
+
+/** Kills the command itself, by the pid the runtime wrote down, and then the runtime's process that waits for it. */
+async function killCommand(child: ChildProcess, pidFile: string): Promise<void> {
+  const pid = Number((await readFile(pidFile, 'utf8').catch(() => '')).trim());
+  if (pid > 0) await killTree(pid);
+  child.kill('SIGTERM');
+  // Its output may be held open by what the command left behind.
+  child.stdout?.destroy();
+  child.stderr?.destroy();
+  if (child.exitCode === null && child.signalCode === null) child.kill('SIGKILL');
+}
+
+async function killTree(pid: number): Promise<void> {
+  const threads = await readdir(`/proc/${pid}/task`).catch(() => []);
+  const children = await Promise.all(
+    threads.map((thread) => readFile(`/proc/${pid}/task/${thread}/children`, 'utf8').catch(() => '')),
+  );
+  try {
+    process.kill(pid, SIGKILL);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'ESRCH') throw error;
+  }
+  for (const child of children.join(' ').split(' ').filter(Boolean)) await killTree(Number(child));
+}
+
+/** The exit code once the process has ended and its output is read. A signal counts as 128 and its number. */
+function ended(child: ChildProcess): Promise<number> {
+  return new Promise((resolve, reject) => {
+    child.on('error', reject);
+    child.on('close', (code, signal) => resolve(code ?? (signal === 'SIGTERM' ? 143 : 137)));
+  });
+}
+
+function collect(stream: NodeJS.ReadableStream | null): () => Buffer {
+  const chunks: Buffer[] = [];
+  let size = 0;
+  stream?.on('data', (chunk: Buffer) => {
+    if (size < SYNC_OUTPUT_LIMIT) chunks.push(chunk.subarray(0, SYNC_OUTPUT_LIMIT - size));
+    size += chunk.length;
+  });
+  return () => Buffer.concat(chunks);
+}

@@ -1,0 +1,196 @@
+import { watch } from 'node:fs';
+import { mkdir, readFile, readdir, rm } from 'node:fs/promises';
+import { join, resolve } from 'node:path';
+import { errorMessage, every, Scope } from '@k8ts/base';
+import type { Clock, Logger } from '@k8ts/base';
+import type { ImageService, PodNetwork, Runtime, RuntimeService } from '../../contract.ts';
+import { ImageStore } from '../../images/image-store.ts';
+import type { ImageLimits } from '../../images/image-store.ts';
+import { StoreImageService } from '../../images/image-service.ts';
+import { cgroupProcesses } from './cgroups.ts';
+import { checkExit, removeContainer, removeFiles } from './containers.ts';
+import { Engine } from './engine.ts';
+import { inspectHost, isOnOverlay } from './host.ts';
+import { containerPaths, exitsDirectory, sandboxPaths } from './layout.ts';
+import { OciRuntime } from './oci-runtime.ts';
+import { identifyProcess, isAlive, readRecords } from './records.ts';
+import type { ContainerRecord, SandboxRecord } from './records.ts';
+import { isMounted, unmount } from './rootfs.ts';
+import { OciRuntimeService } from './runtime-service.ts';
+import { removeSandbox } from './sandboxes.ts';
+import { tearDownSandbox } from './sandbox-setup.ts';
+
+export interface OciRuntimeOptions {
+  /** For what outlives a reboot: images, states, writable layers. */
+  readonly dataDir: string;
+  /** For what does not: namespaces, mounts, sockets. Best on a tmpfs; `/run/k8ts`. */
+  readonly runDir: string;
+  readonly network: PodNetwork;
+  readonly clock: Clock;
+  readonly logger: Logger;
+  readonly imageLimits?: Partial<ImageLimits>;
+  /** Root file systems as copies even where an overlay would work. */
+  readonly copyRootfs?: boolean;
+}
+
+export interface EmbeddedRuntime extends Runtime {
+  readonly images: ImageStore;
+  /** Removes every container and sandbox with processes, mounts, namespaces and control groups; images stay. */
+  destroyAll(): Promise<void>;
+}
+
+/** A monitor that was killed leaves no exit file: this often the processes themselves are looked at. */
+const LOOK_INTERVAL = 10_000;
+
+/**
+ * Opens the embedded runtime: takes up the containers that run since before, records those that have ended meanwhile and
+ * clears what was left half made. Disposing leaves the containers running. Throws an `Error` that says in a sentence what
+ * the machine lacks.
+ */
+export async function openOciRuntime(options: OciRuntimeOptions): Promise<EmbeddedRuntime> {
+  const { clock, logger, network } = options;
+  const layout = { dataDir: resolve(options.dataDir), runDir: resolve(options.runDir) };
+  const host = await inspectHost();
+  for (const name of ['sandboxes', 'containers', 'images']) {
+    await mkdir(join(layout.dataDir, name), { recursive: true, mode: 0o711 });
+  }
+  for (const name of ['sandboxes', 'containers', 'exits']) {
+    await mkdir(join(layout.runDir, name), { recursive: true, mode: 0o711 });
+  }
+  const overlay = !options.copyRootfs && !(await isOnOverlay(layout.dataDir));
+  if (!overlay) logger.warn('root file systems are copies: containers start slower and need more disk');
+  const images = await ImageStore.open({
+    directory: join(layout.dataDir, 'images'),
+    clock,
+    logger,
+    ...(options.imageLimits && { limits: options.imageLimits }),
+  });
+  const runtime = await OciRuntime.prepare(host, layout);
+  const engine = new Engine({ host, layout, runtime, images, network, clock, logger, overlay });
+  const scope = new Scope();
+  try {
+    await reconcile(engine);
+    watchExits(engine, scope);
+  } catch (error) {
+    await scope[Symbol.asyncDispose]();
+    throw error;
+  }
+  await images.collect(engine.layersInUse());
+  return {
+    runtimeService: new OciRuntimeService(engine) satisfies RuntimeService,
+    imageService: new StoreImageService(images, () => engine.layersInUse()) satisfies ImageService,
+    images,
+    destroyAll: () => destroyAll(engine),
+    [Symbol.asyncDispose]: () => scope[Symbol.asyncDispose](),
+  };
+}
+
+function watchExits(engine: Engine, scope: Scope): void {
+  const look = (id: string): void => {
+    checkExit(engine, id).catch((error: unknown) =>
+      engine.logger.error('cannot record the end of a container', { id, error: errorMessage(error) }),
+    );
+  };
+  const watcher = watch(exitsDirectory(engine.layout), (_, name) => {
+    if (name !== null && engine.containers.has(name)) look(name);
+  });
+  watcher.on('error', (error) =>
+    engine.logger.error('cannot watch for ended containers', { error: error.message }),
+  );
+  scope.defer(() => watcher.close());
+  scope.run(
+    every(engine.clock, LOOK_INTERVAL, scope.signal, () => {
+      for (const { id, state } of engine.containers.values()) if (state === 'CONTAINER_RUNNING') look(id);
+    }),
+  );
+}
+
+/** Brings what was written down together with what really is. */
+async function reconcile(engine: Engine): Promise<void> {
+  const { layout, logger } = engine;
+  const sandboxes = await readRecords<SandboxRecord>(
+    join(layout.dataDir, 'sandboxes'),
+    'sandbox.json',
+    logger,
+  );
+  const containers = await readRecords<ContainerRecord>(
+    join(layout.dataDir, 'containers'),
+    'container.json',
+    logger,
+  );
+  for (const sandbox of sandboxes.records) engine.sandboxes.set(sandbox.id, sandbox);
+  for (const container of containers.records) engine.containers.set(container.id, container);
+
+  for (const id of containers.incomplete) await removeFiles(engine, id);
+  for (const id of await readdir(join(layout.runDir, 'containers'))) {
+    if (!engine.containers.has(id)) await removeFiles(engine, id);
+  }
+  for (const id of await readdir(join(layout.runDir, 'sandboxes'))) {
+    if (!engine.sandboxes.has(id)) await tearDownSandbox(sandboxPaths(layout, id));
+  }
+  for (const id of sandboxes.incomplete)
+    await rm(sandboxPaths(layout, id).state, { recursive: true, force: true });
+
+  for (const sandbox of sandboxes.records) {
+    if (sandbox.state === 'SANDBOX_READY' && !(await sandboxStands(engine, sandbox))) {
+      // After a reboot: the kubelet sees it as not ready, stops it, and makes a new one.
+      sandbox.state = 'SANDBOX_NOTREADY';
+      await engine.saveSandbox(sandbox);
+    }
+  }
+  for (const container of containers.records) {
+    if (!engine.sandboxes.has(container.sandboxId)) await removeContainer(engine, container.id);
+    else if (container.state === 'CONTAINER_RUNNING') await resume(engine, container);
+    else if (container.state === 'CONTAINER_CREATED' && !(await bundleStands(engine, container))) {
+      await removeContainer(engine, container.id);
+    } else if (container.state === 'CONTAINER_EXITED') {
+      await engine.runtime.delete(container.id);
+      await unmount(containerPaths(layout, container.id).rootfs);
+    }
+  }
+}
+
+async function sandboxStands(engine: Engine, sandbox: SandboxRecord): Promise<boolean> {
+  const { network, ipc, pid } = sandbox.config.linux.namespaces;
+  const paths = sandboxPaths(engine.layout, sandbox.id);
+  if (network !== 'NODE' && !(await isMounted(paths.net))) return false;
+  if (ipc !== 'NODE' && !(await isMounted(paths.ipc))) return false;
+  return pid !== 'POD' || isAlive(sandbox.pause);
+}
+
+async function bundleStands(engine: Engine, container: ContainerRecord): Promise<boolean> {
+  const paths = containerPaths(engine.layout, container.id);
+  // A container that is created in the runtime already was killed on its way to running: it cannot be started twice.
+  const begun = (await cgroupProcesses(engine.host.cgroups, container.cgroup)).length > 0;
+  return !begun && (await isMounted(paths.rootfs));
+}
+
+/** A container that ran when we last saw it: it runs still, or has ended since. */
+async function resume(engine: Engine, container: ContainerRecord): Promise<void> {
+  if (container.process !== undefined && (await isAlive(container.process))) {
+    // Killed between creating and starting it: its process still waits to be told to execute the program.
+    const waiting = await isWaitingToStart(container);
+    if (waiting) await engine.runtime.start(container.id);
+  }
+  await checkExit(engine, container.id);
+}
+
+async function isWaitingToStart(container: ContainerRecord): Promise<boolean> {
+  const pid = container.process?.pid;
+  if (pid === undefined || (await identifyProcess(pid)) === undefined) return false;
+  const program = await readFile(`/proc/${pid}/comm`, 'utf8').catch(() => '');
+  return /^(crun|runc)/.test(program);
+}
+
+async function destroyAll(engine: Engine): Promise<void> {
+  const errors: unknown[] = [];
+  await Promise.all(
+    [...engine.sandboxes.keys()].map((id) =>
+      removeSandbox(engine, id).catch((error: unknown) => void errors.push(error)),
+    ),
+  );
+  for (const id of [...engine.containers.keys()]) {
+    await removeContainer(engine, id).catch((error: unknown) => void errors.push(error));
+  }
+  if (errors.length > 0) throw new AggregateError(errors, 'not everything could be removed');
+}
