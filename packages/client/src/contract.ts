@@ -120,7 +120,7 @@ export interface Informer<T extends KubeObject> {
   readonly lister: Lister<T>;
   /** Gets `added` for all that is known already. Handlers run one after another and must not throw or block. */
   addHandler(handler: InformerHandler<T>, options?: HandlerOptions): Disposable;
-  /** Before the informer starts. `values` gives under which values an object is found. */
+  /** `values` gives under which values an object is found. A name used already keeps its first meaning. */
   addIndex(index: string, values: (object: T) => readonly string[]): void;
   readonly synced: boolean;
   /** Resolves once the first list has been handed to all handlers; rejects when the signal aborts. */

@@ -131,6 +131,15 @@ describe('event recorder', () => {
     expect(events().some(({ reason }) => reason === 'Second')).toBe(true);
   });
 
+  it('loses no event that comes just when the queue has run empty', async () => {
+    for (let turn = 0; turn < 20; turn++) {
+      recorder.event({ ...web, name: `pod-${turn}`, uid: `u${turn}` }, 'Normal', 'Started', '');
+      for (let microtask = 0; microtask < turn; microtask++) await Promise.resolve();
+    }
+    await clock.settle();
+    expect(events()).toHaveLength(20);
+  });
+
   it('writes nothing more once it is disposed of', async () => {
     await recorder[Symbol.asyncDispose]();
     recorder.event(web, 'Normal', 'Late', '');

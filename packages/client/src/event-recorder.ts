@@ -47,14 +47,19 @@ export function createEventBroadcaster(
   const correlator = new EventCorrelator(clock);
   const scope = new Scope();
   const queue: corev1.Event[] = [];
-  let draining: Promise<void> | undefined;
+  let draining = false;
+  let drained: Promise<void> = Promise.resolve();
   let sequence = 0;
 
   const drain = async (): Promise<void> => {
-    for (let event = queue.shift(); event !== undefined; event = queue.shift()) {
-      if (scope.signal.aborted) return;
-      const correlated = correlator.correlate(event);
-      if (correlated !== undefined) await record(correlated);
+    try {
+      for (let event = queue.shift(); event !== undefined; event = queue.shift()) {
+        if (scope.signal.aborted) return;
+        const correlated = correlator.correlate(event);
+        if (correlated !== undefined) await record(correlated);
+      }
+    } finally {
+      draining = false; // in the same turn as the last look at the queue, so that no event falls between
     }
   };
   const record = async (correlated: CorrelatedEvent): Promise<void> => {
@@ -131,13 +136,14 @@ export function createEventBroadcaster(
           reportingComponent: component,
           reportingInstance: host ?? '',
         });
-        if (draining !== undefined) return;
-        draining = drain().finally(() => (draining = undefined));
-        scope.run(draining);
+        if (draining) return;
+        draining = true;
+        drained = drain();
+        scope.run(drained);
       },
     }),
     flush: async () => {
-      while (draining !== undefined) await draining;
+      while (draining) await drained;
     },
     [Symbol.asyncDispose]: () => scope[Symbol.asyncDispose](),
   };

@@ -23,9 +23,9 @@ export class ObjectIndex<T extends KubeObject> implements Lister<T> {
     return this.#objects.size;
   }
 
+  /** Several readers may want the same index; whoever asks first makes it. */
   addIndex(name: string, values: IndexValues<T>): void {
-    if (this.#indexes.has(name)) throw new Error(`there is an index "${name}" already`);
-    this.#indexes.set(name, this.#build(values));
+    if (!this.#indexes.has(name)) this.#indexes.set(name, this.#build(values));
   }
 
   hasIndex(name: string): boolean {
