@@ -1,0 +1,16 @@
+import type { ControllerDefinition } from './contract.ts';
+import { namespaceController } from './namespace/controller.ts';
+import { replicaSetController, replicationController } from './replicaset/controller.ts';
+import { rootCAPublisherController } from './root-ca-publisher-controller.ts';
+import { serviceAccountController } from './serviceaccount/service-account-controller.ts';
+import { serviceAccountTokenController } from './serviceaccount/tokens-controller.ts';
+
+/** All controllers, in the order in which they start. Upstream starts the tokens first, since others may need one. */
+export const controllerRegistry: readonly ControllerDefinition[] = [
+  serviceAccountTokenController,
+  namespaceController,
+  serviceAccountController,
+  rootCAPublisherController,
+  replicaSetController,
+  replicationController,
+];

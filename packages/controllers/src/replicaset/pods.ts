@@ -1,0 +1,87 @@
+import { corev1 } from '@k8ts/api';
+import type { KubeObject, New, ResourceType } from '@k8ts/api';
+import { isDNS1123Subdomain, isNotFound } from '@k8ts/apimachinery';
+import { errorMessage } from '@k8ts/base';
+import { apiVersionOf, controllerRef } from '@k8ts/client';
+import type { ObjectIdentity } from '@k8ts/client';
+
+import type { ControllerContext } from '../contract.ts';
+import { isNamespaceTerminating } from '../namespace-terminating.ts';
+import type { ReplicaOwner } from './plan.ts';
+
+type Actions = Pick<ControllerContext, 'client' | 'recorder'>;
+
+export function identityOf(object: KubeObject, type: ResourceType<KubeObject>): ObjectIdentity {
+  const { namespace, name, uid, resourceVersion } = object.metadata;
+  return {
+    apiVersion: apiVersionOf(type),
+    kind: type.kind,
+    name,
+    ...(namespace === undefined ? {} : { namespace }),
+    ...(uid === undefined ? {} : { uid }),
+    ...(resourceVersion === undefined ? {} : { resourceVersion }),
+  };
+}
+
+/** The pod an owner's template describes, named after the owner. */
+export function podFromTemplate(
+  template: corev1.PodTemplateSpec,
+  owner: KubeObject,
+  ownerType: ResourceType<KubeObject>,
+): New<corev1.Pod> {
+  const { labels, annotations, finalizers } = template.metadata ?? {};
+  const prefix = `${owner.metadata.name}-`;
+  return {
+    metadata: {
+      // The dash looks better, where the name leaves room for it.
+      generateName: isDNS1123Subdomain(`${prefix}a`).length === 0 ? prefix : owner.metadata.name,
+      ...(owner.metadata.namespace === undefined ? {} : { namespace: owner.metadata.namespace }),
+      ...(labels === undefined ? {} : { labels }),
+      ...(annotations === undefined ? {} : { annotations }),
+      ...(finalizers === undefined ? {} : { finalizers }),
+      ownerReferences: [controllerRef(owner, ownerType)],
+    },
+    spec: template.spec,
+  };
+}
+
+export async function createPod(
+  { client, recorder }: Actions,
+  owner: ReplicaOwner,
+  ownerType: ResourceType<KubeObject>,
+): Promise<void> {
+  const { template } = owner.spec;
+  if (template === undefined) throw new Error('unable to create pods, no template');
+  const about = identityOf(owner, ownerType);
+  try {
+    const pod = await client
+      .resource(corev1.pods, owner.metadata.namespace)
+      .create(podFromTemplate(template, owner, ownerType));
+    recorder.event(about, 'Normal', 'SuccessfulCreate', `Created pod: ${pod.metadata.name}`);
+  } catch (error) {
+    if (!isNamespaceTerminating(error))
+      recorder.event(about, 'Warning', 'FailedCreate', `Error creating: ${errorMessage(error)}`);
+    throw error;
+  }
+}
+
+/** A pod that is gone already counts as deleted. */
+export async function deletePod(
+  { client, recorder }: Actions,
+  pod: corev1.Pod,
+  owner: ReplicaOwner,
+  ownerType: ResourceType<KubeObject>,
+): Promise<void> {
+  const about = identityOf(owner, ownerType);
+  const { namespace, name, uid } = pod.metadata;
+  try {
+    await client
+      .resource(corev1.pods, namespace)
+      .delete(name, uid === undefined ? {} : { preconditions: { uid } });
+    recorder.event(about, 'Normal', 'SuccessfulDelete', `Deleted pod: ${name}`);
+  } catch (error) {
+    if (isNotFound(error)) throw error;
+    recorder.event(about, 'Warning', 'FailedDelete', `Error deleting: ${errorMessage(error)}`);
+    throw error;
+  }
+}

@@ -1,0 +1,1 @@
+export { ControllerHarness } from './controller-harness.ts';
