@@ -1,0 +1,19 @@
+export { createApiServer } from './server.ts';
+export type { ApiServer } from './server.ts';
+export type { ApiServerOptions } from './server-options.ts';
+export type { TlsOptions } from './http/http-server.ts';
+export type { HealthCheck } from './health/health.ts';
+export type { PostStartContext, PostStartHook } from './post-start/contract.ts';
+export type {
+  DeleteAccessOptions,
+  RegistryAccess,
+  SpecialHandler,
+  SpecialRequest,
+  UpdateAccessOptions,
+} from './registry/special-subresources.ts';
+export type * from './registry/contract.ts';
+export type * from './authentication/contract.ts';
+export type * from './authorization/contract.ts';
+export type * from './admission/contract.ts';
+export { APISERVER_USER } from './registry/registry-access.ts';
+export { VERSION_INFO } from './version-info.ts';

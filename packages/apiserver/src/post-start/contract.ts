@@ -1,0 +1,17 @@
+import type { Clock, Logger } from '@k8ts/base';
+import type { RegistryAccess } from '../registry/special-subresources.ts';
+
+/** What a server sees to once it answers: that objects are there without which a cluster is none. */
+export interface PostStartHook {
+  /** `/readyz/poststarthook/<name>` */
+  readonly name: string;
+  /** Must find out itself what is already there: it runs at every start. */
+  run(context: PostStartContext): Promise<void>;
+}
+
+export interface PostStartContext {
+  readonly registry: RegistryAccess;
+  readonly clock: Clock;
+  readonly logger: Logger;
+  readonly signal: AbortSignal;
+}

@@ -1,0 +1,79 @@
+import type { IncomingHttpHeaders } from 'node:http';
+import type { Readable } from 'node:stream';
+import type { TLSSocket } from 'node:tls';
+import type { UserInfo } from '../authentication/contract.ts';
+import type { Query } from './query.ts';
+import type { RequestInfo } from './request-info.ts';
+
+/** What a request brings along: bytes to be read, or (inside the process) a value. */
+export type RequestBody =
+  | {
+      readonly kind: 'bytes';
+      /** Reads all of it. Rejects with 413 beyond `limit` bytes. */
+      read(limit: number): Promise<Buffer>;
+      /** The body as it comes, for proxies. */
+      stream(): Readable;
+    }
+  | { readonly kind: 'value'; readonly value: unknown };
+
+export const NO_BODY: RequestBody = { kind: 'value', value: undefined };
+
+export interface RequestInit {
+  readonly method: string;
+  /** Percent-encoded, without the query. */
+  readonly path: string;
+  readonly query: Query;
+  /** Names in lower case. */
+  readonly headers: IncomingHttpHeaders;
+  readonly body: RequestBody;
+  readonly socket?: TLSSocket | undefined;
+  readonly remoteAddress: string;
+  /** Set by the in-process transport, whose identity needs no proof. */
+  readonly identity?: UserInfo | undefined;
+  /** Calls back when the client has gone. */
+  readonly onAbort: (callback: () => void) => void;
+}
+
+/** One request on its way through the pipeline. The steps fill it in, in their order. */
+export class RequestContext {
+  readonly init: RequestInit;
+  readonly method: string;
+  readonly path: string;
+  readonly query: Query;
+  readonly headers: IncomingHttpHeaders;
+  info: RequestInfo;
+  user: UserInfo;
+  /** Who really asks, where `user` is impersonated. */
+  impersonator: UserInfo | undefined = undefined;
+  auditId: string;
+  /** Texts for `Warning` headers. */
+  readonly warnings: string[] = [];
+  /** Called when the response has been sent or the request failed; for limits in flight. */
+  release: (() => void) | undefined = undefined;
+  #signal: AbortSignal | undefined = undefined;
+
+  constructor(init: RequestInit, info: RequestInfo, user: UserInfo, auditId: string) {
+    this.init = init;
+    this.method = init.method;
+    this.path = init.path;
+    this.query = init.query;
+    this.headers = init.headers;
+    this.info = info;
+    this.user = user;
+    this.auditId = auditId;
+  }
+
+  /** Aborts when the client has gone; made when first asked for. */
+  get signal(): AbortSignal {
+    if (this.#signal === undefined) {
+      const controller = new AbortController();
+      this.#signal = controller.signal;
+      this.init.onAbort(() => controller.abort(new Error('the client has gone away')));
+    }
+    return this.#signal;
+  }
+
+  warn(message: string): void {
+    if (!this.warnings.includes(message)) this.warnings.push(message);
+  }
+}

@@ -1,0 +1,370 @@
+import { randomUUID } from 'node:crypto';
+import type { Duplex } from 'node:stream';
+import { STATUS_CODES, type IncomingMessage } from 'node:http';
+import { badRequest, type StatusError } from '@k8ts/apimachinery';
+import {
+  createMetrics,
+  errorMessage,
+  realClock,
+  Scope,
+  silentLogger,
+  systemRandom,
+  type Clock,
+  type Logger,
+  type Metrics,
+} from '@k8ts/base';
+import type { Transport } from '@k8ts/client';
+import type { UserInfo } from './authentication/contract.ts';
+import { PING, type HealthCheck } from './health/health.ts';
+import { HttpServer, tlsSocketOf, type HttpRequest } from './http/http-server.ts';
+import { streamBody } from './http/request-body.ts';
+import { respond, respondError, statusOf } from './http/respond.ts';
+import type { Responder } from './http/responder.ts';
+import { createInProcessTransport } from './in-process/in-process-transport.ts';
+import { handleOther, type OtherPaths } from './other-paths.ts';
+import { AdmissionChain } from './registry/admission-chain.ts';
+import type { RegistryServices } from './registry/generic/scope.ts';
+import { createRegistryAccess } from './registry/registry-access.ts';
+import { handleResource } from './registry/resource-handlers.ts';
+import { ResourceRegistry } from './registry/resource-registry.ts';
+import type { RegistryAccess } from './registry/special-subresources.ts';
+import { queryFromText } from './request/query.ts';
+import { RequestContext, type RequestInit } from './request/request-context.ts';
+import { parseRequestInfo } from './request/request-info.ts';
+import type { Result } from './request/result.ts';
+import { createRequestMetrics, type RequestMetrics } from './request-metrics.ts';
+import { runPipeline, type Pipeline } from './request-pipeline.ts';
+import type { ApiServerOptions } from './server-options.ts';
+import { ANONYMOUS, authenticateStep } from './steps/authenticate.ts';
+import { authorizeStep, createAuthorize } from './steps/authorize.ts';
+import { DEFAULT_IN_FLIGHT, fairnessStep } from './steps/fairness.ts';
+import { impersonateStep } from './steps/impersonate.ts';
+import { LeaseBuckets } from './storage/lease-buckets.ts';
+import { StoreFeed } from './watch-cache/store-feed.ts';
+
+export interface ApiServer extends AsyncDisposable {
+  /** Opens the ports that the options name. */
+  listen(): Promise<void>;
+  /** Where the TLS port is, once `listen` has resolved. */
+  readonly address: { readonly host: string; readonly port: number } | undefined;
+  readonly plainAddress: { readonly host: string; readonly port: number } | undefined;
+  /** A way in for components of the same process, with this identity and its permissions. */
+  transportFor(user: UserInfo): Transport;
+  /** The objects without authorization or admission, for the server's own composition. */
+  readonly registry: RegistryAccess;
+  /** Resolves when all post-start hooks have succeeded. Rejects when the server is stopped before. */
+  readonly ready: Promise<void>;
+  readonly metrics: Metrics;
+}
+
+const NOT_FROZEN = (): void => undefined;
+
+/** Reads the caches from the store and starts the hooks; can be asked (in process) as soon as it resolves. */
+export async function createApiServer(options: ApiServerOptions): Promise<ApiServer> {
+  const clock = options.clock ?? realClock;
+  const logger = options.logger ?? silentLogger;
+  const random = options.random ?? systemRandom;
+  const metrics = options.metrics ?? createMetrics();
+  const scope = new Scope();
+  const feed = new StoreFeed(options.store, clock, logger);
+  await feed.start();
+  scope.use(feed);
+
+  const registry = new ResourceRegistry({
+    storage: {
+      store: options.store,
+      feed,
+      clock,
+      leases: new LeaseBuckets(options.store, clock),
+      freeze: options.freeze ?? NOT_FROZEN,
+    },
+    strategies: options.strategies ?? [],
+    specialHandlers: options.specialHandlers ?? [],
+    ...(options.stages === undefined ? {} : { stages: options.stages }),
+  });
+  scope.defer(() => {
+    for (const storage of registry.storages()) storage.cache.close();
+  });
+  for (const storage of registry.storages()) await storage.cache.load();
+
+  const authorize = createAuthorize(options.authorizers ?? []);
+  const services: RegistryServices = {
+    clock,
+    random,
+    logger,
+    admission: new AdmissionChain(options.admission ?? []),
+    authorize,
+    lookUp: (type, namespace, name) => registry.lookUp(type, namespace, name),
+    lookUpAll: (type, namespace) => registry.lookUpAll(type, namespace),
+  };
+  const server = new Server({ options, clock, logger, metrics, scope, registry, services, feed });
+  server.startHooks();
+  return server;
+}
+
+interface ServerParts {
+  readonly options: ApiServerOptions;
+  readonly clock: Clock;
+  readonly logger: Logger;
+  readonly metrics: Metrics;
+  readonly scope: Scope;
+  readonly registry: ResourceRegistry;
+  readonly services: RegistryServices;
+  readonly feed: StoreFeed;
+}
+
+class Server implements ApiServer {
+  readonly registry: RegistryAccess;
+  readonly metrics: Metrics;
+  readonly ready: Promise<void>;
+  address: { readonly host: string; readonly port: number } | undefined = undefined;
+  plainAddress: { readonly host: string; readonly port: number } | undefined = undefined;
+  readonly #parts: ServerParts;
+  readonly #pipeline: Pipeline;
+  readonly #requestMetrics: RequestMetrics;
+  readonly #hooksDone = new Map<string, boolean>();
+  readonly #ports: HttpServer[] = [];
+  #resolveReady: () => void = () => undefined;
+  #rejectReady: (error: Error) => void = () => undefined;
+  #stopping = false;
+
+  constructor(parts: ServerParts) {
+    this.#parts = parts;
+    const { options, metrics, registry, services } = parts;
+    this.metrics = metrics;
+    this.registry = createRegistryAccess(registry, services);
+    this.#requestMetrics = createRequestMetrics(metrics);
+    this.ready = new Promise((resolve, reject) => {
+      this.#resolveReady = resolve;
+      this.#rejectReady = reject;
+    });
+    this.ready.catch(() => undefined); // nobody need wait for it
+
+    const handlers = { registry, services, store: options.store, clock: parts.clock };
+    const otherPaths = this.#otherPaths();
+    this.#pipeline = {
+      steps: [
+        authenticateStep(options.authenticators ?? [], options.anonymous ?? true),
+        impersonateStep(services.authorize),
+        fairnessStep(options.inFlight ?? DEFAULT_IN_FLIGHT, metrics),
+        authorizeStep(services.authorize),
+      ],
+      route: (context) =>
+        context.info.isResourceRequest ? handleResource(handlers, context) : handleOther(otherPaths, context),
+    };
+  }
+
+  async listen(): Promise<void> {
+    const { options, logger, clock } = this.#parts;
+    const host = options.host ?? '0.0.0.0';
+    const open = async (port: number, at: string, tls: boolean): Promise<number> => {
+      const http = new HttpServer({
+        host: at,
+        port,
+        tls: tls ? options.tls : undefined,
+        logger,
+        clock,
+        onRequest: (request, responder) => this.#onRequest(request, responder),
+        onUpgrade: (request, message, socket, head) => void this.#onUpgrade(request, message, socket, head),
+      });
+      const opened = await http.listen();
+      this.#ports.push(http);
+      return opened;
+    };
+    if (options.tls !== undefined)
+      this.address = { host, port: await open(options.port ?? 6443, host, true) };
+    if (options.plainPort !== undefined)
+      this.plainAddress = {
+        host: '127.0.0.1',
+        port: await open(options.plainPort, '127.0.0.1', false),
+      };
+  }
+
+  transportFor(user: UserInfo): Transport {
+    return createInProcessTransport({ serve: (init) => this.#serveInProcess(init) }, user);
+  }
+
+  startHooks(): void {
+    const { options, scope, clock, logger } = this.#parts;
+    const hooks = options.postStartHooks ?? [];
+    for (const { name } of hooks) this.#hooksDone.set(name, false);
+    const run = async (): Promise<void> => {
+      for (const hook of hooks) {
+        await hook.run({ registry: this.registry, clock, logger, signal: scope.signal });
+        this.#hooksDone.set(hook.name, true);
+      }
+      this.#resolveReady();
+    };
+    scope.run(run(), (error) => {
+      logger.error('a post-start hook failed', { error: errorMessage(error) });
+      this.#rejectReady(error instanceof Error ? error : new Error(String(error)));
+    });
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    if (this.#stopping) return;
+    this.#stopping = true;
+    this.#rejectReady(new Error('the API server was stopped'));
+    const { scope, registry, options } = this.#parts;
+    // Watches end by themselves once their caches close; then the connections are idle and can go.
+    for (const storage of registry.storages()) storage.cache.close();
+    await Promise.all(this.#ports.map((port) => port.close(options.shutdownGrace ?? 0)));
+    await scope[Symbol.asyncDispose]();
+  }
+
+  #otherPaths(): OtherPaths {
+    const { registry, metrics, feed, options } = this.#parts;
+    const log: HealthCheck = { name: 'log', check: () => undefined };
+    const etcd: HealthCheck = {
+      name: 'etcd',
+      check: () => (feed.healthy ? undefined : 'the watch on the store is being re-established'),
+    };
+    const hooks: HealthCheck[] = (options.postStartHooks ?? []).map(({ name }) => ({
+      name: `poststarthook/${name}`,
+      check: () => (this.#hooksDone.get(name) === true ? undefined : 'not finished'),
+    }));
+    const informers: HealthCheck = {
+      name: 'informer-sync',
+      check: () => ([...registry.storages()].every(({ cache }) => cache.loaded) ? undefined : 'not loaded'),
+    };
+    const shutdown: HealthCheck = {
+      name: 'shutdown',
+      check: () => (this.#stopping ? 'process is shutting down' : undefined),
+    };
+    const further = options.healthChecks ?? [];
+    const live = [PING, log, etcd, ...hooks, ...further];
+    return {
+      registry,
+      metrics,
+      serverAddress: () => (this.address === undefined ? '' : `${this.address.host}:${this.address.port}`),
+      checks: {
+        healthz: live,
+        livez: live,
+        readyz: [PING, log, etcd, informers, ...hooks, ...further, shutdown],
+      },
+    };
+  }
+
+  #context(init: RequestInit): RequestContext {
+    const given = init.headers['audit-id'];
+    return new RequestContext(
+      init,
+      parseRequestInfo(init.method, init.path, init.query),
+      ANONYMOUS,
+      typeof given === 'string' && given !== '' && given.length <= 64 ? given : randomUUID(),
+    );
+  }
+
+  async #serveInProcess(
+    init: RequestInit,
+  ): Promise<{ readonly result: Result; readonly finish: () => void }> {
+    const context = this.#context(init);
+    const finish = this.#requestMetrics.begin(context, this.#parts.clock);
+    try {
+      const result = await runPipeline(this.#pipeline, context);
+      return {
+        result,
+        finish: () => {
+          context.release?.();
+          finish('code' in result ? result.code : 200);
+        },
+      };
+    } catch (error) {
+      context.release?.();
+      const status = statusOf(this.#parts.logger, error);
+      finish(status.code);
+      throw error;
+    }
+  }
+
+  #onRequest(request: HttpRequest, responder: Responder): void {
+    const { clock, logger } = this.#parts;
+    const respondServices = { clock, logger, output: { clock } };
+    let context: RequestContext | undefined;
+    let finish: ((code: number) => void) | undefined;
+    const done = (code: number): void => {
+      context?.release?.();
+      finish?.(code);
+    };
+    const fail = (error: unknown): void => {
+      done(respondError(respondServices, context, responder, error));
+    };
+    const answer = (result: Result): void => {
+      if (result.kind === 'upgrade') {
+        fail(upgradeRequired());
+        return;
+      }
+      const sent = respond(respondServices, context as RequestContext, responder, result);
+      const code = 'code' in result ? result.code : 200;
+      if (sent === undefined) done(code);
+      else sent.then(() => done(code), fail);
+    };
+    try {
+      context = this.#context(httpInit(request));
+      finish = this.#requestMetrics.begin(context, clock);
+      const result = runPipeline(this.#pipeline, context);
+      if (result instanceof Promise) result.then(answer).catch(fail);
+      else answer(result);
+    } catch (error) {
+      fail(error);
+    }
+  }
+
+  async #onUpgrade(
+    request: HttpRequest,
+    message: IncomingMessage,
+    socket: Duplex,
+    head: Buffer,
+  ): Promise<void> {
+    const { clock, logger } = this.#parts;
+    socket.on('error', () => socket.destroy());
+    const context = this.#context(httpInit(request));
+    const finish = this.#requestMetrics.begin(context, clock);
+    try {
+      const result = await runPipeline(this.#pipeline, context);
+      if (result.kind === 'upgrade') {
+        result.accept(message, socket, head);
+        socket.once('close', () => {
+          context.release?.();
+          finish(101);
+        });
+        return;
+      }
+      writeRefusal(socket, 400, JSON.stringify(upgradeRequired().status));
+      finish(400);
+    } catch (error) {
+      const status = statusOf(logger, error);
+      writeRefusal(socket, status.code, JSON.stringify(status));
+      finish(status.code);
+    }
+    context.release?.();
+  }
+}
+
+function httpInit(request: HttpRequest): RequestInit {
+  const { url, headers, body, socket } = request;
+  const question = url.indexOf('?');
+  const length = headers['content-length'];
+  const tls = tlsSocketOf(socket);
+  return {
+    method: request.method,
+    path: question < 0 ? url : url.slice(0, question),
+    query: queryFromText(question < 0 ? '' : url.slice(question + 1)),
+    headers,
+    body: streamBody(body, length === undefined ? undefined : Number(length)),
+    ...(tls === undefined ? {} : { socket: tls }),
+    remoteAddress: socket.remoteAddress ?? '',
+    onAbort: request.onAbort,
+  };
+}
+
+function upgradeRequired(): StatusError {
+  return badRequest('you must specify at least 1 of stdin, stdout, stderr');
+}
+
+function writeRefusal(socket: Duplex, code: number, body: string): void {
+  if (socket.destroyed) return;
+  socket.end(
+    `HTTP/1.1 ${code} ${STATUS_CODES[code] ?? ''}\r\nContent-Type: application/json\r\nContent-Length: ${Buffer.byteLength(body) + 1}\r\nConnection: close\r\n\r\n${body}\n`,
+  );
+}

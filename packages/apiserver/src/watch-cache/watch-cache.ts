@@ -1,0 +1,423 @@
+/**
+ * What this server knows of one resource: all objects in order, the recent events, and who watches. Loaded from the store
+ * when first needed, then kept current by the feed. With an exclusive store it is never behind an acknowledged write.
+ */
+import { expired, StatusError, timeout } from '@k8ts/apimachinery';
+import type { KubeObject } from '@k8ts/api';
+import type { Clock } from '@k8ts/base';
+import { prefixEnd, textFromKey, type KeyValue, type StoreEvent } from '@k8ts/store';
+import { ObjectRecord, type RecordFamily } from '../storage/object-record.ts';
+import { DEFAULT_RING_LIMITS, EventRing, type CacheEvent, type RingLimits } from './event-ring.ts';
+import { GroupIndex } from './group-index.ts';
+import { OrderedRecords, type Stretch } from './ordered-records.ts';
+import { selects, type Selection } from './selection.ts';
+import { REGISTRY_PREFIX, type FeedSubscriber, type StoreFeed } from './store-feed.ts';
+import {
+  batches,
+  concerns,
+  emit,
+  type EmittedEvent,
+  type EventEncoder,
+  type WatchGroup,
+  type WatchSink,
+} from './watch-group.ts';
+
+/** Milliseconds between bookmarks (upstream: bookmarkFrequency). */
+const BOOKMARK_PERIOD = 60_000;
+/** Milliseconds for which joined list bytes are kept after the last list. */
+const JOINED_LIFETIME = 30_000;
+/** Milliseconds a request waits for a revision that this server has not seen yet (upstream: blockTimeout). */
+export const REVISION_WAIT = 3_000;
+const LOAD_PAGE = 2_000;
+/** Initial events are handed over in parts, so that a watch on many objects does not hold the event loop. */
+const INITIAL_PART = 512;
+
+export interface WatchCacheOptions {
+  readonly family: RecordFamily;
+  /** `/registry/apps/deployments/` */
+  readonly prefix: string;
+  readonly namespaced: boolean;
+  readonly feed: StoreFeed;
+  readonly clock: Clock;
+  readonly ringLimits?: RingLimits;
+}
+
+export interface CacheWatchRequest {
+  readonly selection: Selection;
+  readonly encoder: EventEncoder;
+  readonly sink: WatchSink;
+  readonly bookmarks: boolean;
+  /** Start after this revision; undefined: now. */
+  readonly after: number | undefined;
+  /** First an ADDED for everything there is, then what changes. */
+  readonly initialEvents: boolean;
+  /** After the initial events a bookmark says that they are complete (KEP-3157). */
+  readonly initialEventsEnd: boolean;
+  /** The watch cannot go on; without an error: it was closed by the server in the normal way. */
+  readonly onEnd: (error: StatusError | undefined) => void;
+}
+
+export interface CacheWatcher {
+  /** Hands over what waits, then a bookmark. */
+  sendBookmark(): void;
+  close(): void;
+}
+
+export class WatchCache implements FeedSubscriber {
+  readonly records: OrderedRecords = new OrderedRecords();
+  readonly #options: WatchCacheOptions;
+  readonly #groups = new GroupIndex();
+  readonly #watchers = new Set<Watcher>();
+  /** What is being written by this server: the parsed form of bytes that the feed will bring back. */
+  readonly #writing = new Map<string, { readonly stored: Uint8Array; readonly object: KubeObject }>();
+  #ring: EventRing;
+  #loaded = false;
+  #loading: Promise<void> | undefined;
+  /** Events that arrived while loading. */
+  #early: StoreEvent[] = [];
+  #waiting: WatchGroup[] = [];
+  #flushScheduled = false;
+  #cancelBookmarks: (() => void) | undefined;
+  #cancelDrop: (() => void) | undefined;
+  #closed = false;
+
+  constructor(options: WatchCacheOptions) {
+    this.#options = options;
+    this.#ring = new EventRing(0, options.ringLimits ?? DEFAULT_RING_LIMITS);
+  }
+
+  get loaded(): boolean {
+    return this.#loaded;
+  }
+
+  /** How many watchers there are. */
+  get watching(): number {
+    return this.#watchers.size;
+  }
+
+  /** Everything up to this revision is in. */
+  get revision(): number {
+    return this.#options.feed.revision;
+  }
+
+  /** The oldest revision after which a watch can start. */
+  get oldest(): number {
+    return this.#ring.floor;
+  }
+
+  /** Reads what the store holds. Does nothing once loaded. */
+  load(): Promise<void> {
+    if (this.#loaded) return Promise.resolve();
+    this.#loading ??= this.#load().finally(() => {
+      this.#loading = undefined;
+    });
+    return this.#loading;
+  }
+
+  close(): void {
+    this.#closed = true;
+    this.#options.feed.unsubscribe(this.#options.prefix);
+    this.#cancelBookmarks?.();
+    this.#cancelDrop?.();
+    for (const watcher of [...this.#watchers]) watcher.end(undefined);
+  }
+
+  /**
+   * Says that `object` is what `stored` means, so that the event of this write need not be parsed. The object must not be
+   * changed any more. Call the result when the write is over, whatever came of it.
+   */
+  announce(key: string, stored: Uint8Array, object: KubeObject): () => void {
+    const entry = { stored, object };
+    this.#writing.set(key, entry);
+    return () => {
+      if (this.#writing.get(key) === entry) this.#writing.delete(key);
+    };
+  }
+
+  /** A record from what the store holds. */
+  recordOf(kv: KeyValue, object?: KubeObject): ObjectRecord {
+    const { family, prefix, namespaced } = this.#options;
+    const path = kv.key.slice(prefix.length);
+    const slash = namespaced ? path.indexOf('/') : -1;
+    const namespace = slash < 0 ? '' : textFromKey(path.slice(0, slash));
+    const name = textFromKey(path.slice(slash + 1));
+    return ObjectRecord.fromStored(family, kv.key, namespace, name, kv.modRevision, kv.value, object);
+  }
+
+  onEvents(events: readonly StoreEvent[]): void {
+    if (!this.#loaded) {
+      if (this.#loading !== undefined) this.#early.push(...events);
+      return;
+    }
+    for (const event of events) this.#apply(event);
+  }
+
+  onGap(): void {
+    if (!this.#loaded && this.#loading === undefined) return;
+    this.#loaded = false;
+    this.records.clear();
+    this.#ring = new EventRing(this.revision, this.#options.ringLimits ?? DEFAULT_RING_LIMITS);
+    const gone = expired('The resourceVersion for the provided watch is too old.');
+    for (const watcher of [...this.#watchers]) watcher.end(gone);
+  }
+
+  /** What lies in the range of keys and in the selection's namespace; the caller applies its selectors. */
+  snapshot(start: string, end: string, limit?: number): Stretch[] {
+    this.#cancelDrop?.();
+    this.#cancelDrop = this.#options.clock.setTimeout(() => {
+      this.#cancelDrop = undefined;
+      this.records.dropJoined();
+    }, JOINED_LIFETIME);
+    return this.records.snapshot(start, end, limit);
+  }
+
+  /**
+   * Resolves when the cache has seen `revision`. Rejects with upstream's "Too large resource version" when it does not
+   * come in time.
+   */
+  async waitFor(revision: number): Promise<void> {
+    const { feed } = this.#options;
+    if (feed.revision >= revision) return;
+    if (await feed.waitFor(revision, REVISION_WAIT)) return;
+    throw tooLargeResourceVersion(revision, feed.revision);
+  }
+
+  /** Needs a loaded cache that has seen `after`. Throws 410 for what is too old. */
+  watch(request: CacheWatchRequest): CacheWatcher {
+    const { after, selection, encoder } = request;
+    if (after !== undefined && after < this.#ring.floor)
+      throw expired(`too old resource version: ${after} (${this.#ring.floor})`);
+
+    const group = this.#groups.join(selection, encoder);
+    group.flush(); // what waits is older than this watcher
+    const watcher = new Watcher(request, (gone) => {
+      group.members.delete(gone);
+      this.#groups.drop(group);
+      this.#watchers.delete(gone);
+    });
+    group.members.add(watcher);
+    this.#watchers.add(watcher);
+    this.#scheduleBookmarks();
+
+    if (request.initialEvents) {
+      watcher.hold();
+      void this.#sendInitialEvents(request, watcher);
+    } else if (after !== undefined) {
+      const missed = this.#replay(selection, after);
+      if (missed.length > 0) {
+        for (const batch of batches(missed, encoder)) watcher.events(batch);
+      }
+    }
+    return {
+      sendBookmark: () => {
+        group.flush();
+        if (request.bookmarks) watcher.bookmark(this.revision, false);
+      },
+      close: () => watcher.close(),
+    };
+  }
+
+  /** The range of keys in which the selection's objects lie. */
+  rangeOf(selection: Selection): { readonly start: string; readonly end: string } {
+    const { prefix } = this.#options;
+    const start = selection.namespace === undefined ? prefix : `${prefix}${keySegment(selection.namespace)}/`;
+    return { start, end: prefixEnd(start) };
+  }
+
+  async #load(): Promise<void> {
+    const { feed, prefix, ringLimits } = this.#options;
+    feed.subscribe(prefix, this);
+    this.#early = [];
+    const end = prefixEnd(prefix);
+    const loaded: ObjectRecord[] = [];
+    let start = prefix;
+    let revision: number | undefined;
+    for (;;) {
+      const page = await feed.store.range({
+        start,
+        end,
+        limit: LOAD_PAGE,
+        ...(revision === undefined ? {} : { revision }),
+      });
+      revision = page.revision;
+      for (const kv of page.items) loaded.push(this.recordOf(kv));
+      if (!page.more) break;
+      start = `${(page.items.at(-1) as KeyValue).key}\u0000`;
+    }
+    if (this.#closed) return;
+    const early = this.#early;
+    this.#early = [];
+    this.records.clear();
+    this.records.load(loaded);
+    this.#ring = new EventRing(revision, ringLimits ?? DEFAULT_RING_LIMITS);
+    this.#loaded = true;
+    for (const event of early) if (event.kv.modRevision > revision) this.#apply(event);
+    // A shared store may be read ahead of its watch.
+    if (feed.revision < revision) await this.waitFor(revision);
+  }
+
+  #apply(event: StoreEvent): void {
+    const { kv } = event;
+    const previous = this.records.get(kv.key);
+    if (event.type === 'delete') {
+      if (previous === undefined) return;
+      this.records.delete(kv.key);
+      this.#publish('DELETED', kv.modRevision, previous.at(kv.modRevision), previous, 0);
+      return;
+    }
+    // A load may have been ahead of the feed.
+    if (previous !== undefined && previous.revision >= kv.modRevision) return;
+    const writing = this.#writing.get(kv.key);
+    const record = this.recordOf(kv, writing?.stored === kv.value ? writing.object : undefined);
+    this.records.set(record);
+    this.#publish(
+      previous === undefined ? 'ADDED' : 'MODIFIED',
+      kv.modRevision,
+      record,
+      previous,
+      kv.value.length,
+    );
+  }
+
+  #publish(
+    type: CacheEvent['type'],
+    revision: number,
+    record: ObjectRecord,
+    previous: ObjectRecord | undefined,
+    bytes: number,
+  ): void {
+    const event: CacheEvent = { type, revision, record, previous };
+    this.#ring.push(event, bytes);
+    this.#groups.offer(event, this.#onWaiting);
+  }
+
+  readonly #onWaiting = (group: WatchGroup): void => {
+    this.#waiting.push(group);
+    if (this.#flushScheduled) return;
+    this.#flushScheduled = true;
+    void this.#options.clock.yield().then(this.#flush);
+  };
+
+  readonly #flush = (): void => {
+    this.#flushScheduled = false;
+    const groups = this.#waiting;
+    this.#waiting = [];
+    for (const group of groups) group.flush();
+  };
+
+  #replay(selection: Selection, after: number): EmittedEvent[] {
+    const missed: EmittedEvent[] = [];
+    for (const event of this.#ring.since(after)) {
+      if (!concerns(selection, event)) continue;
+      const emitted = emit(selection, event);
+      if (emitted !== undefined) missed.push(emitted);
+    }
+    return missed;
+  }
+
+  /** The watcher holds back what happens meanwhile; it comes after the initial events. */
+  async #sendInitialEvents(request: CacheWatchRequest, watcher: Watcher): Promise<void> {
+    const { selection, encoder, sink } = request;
+    const revision = this.revision;
+    const { start, end } = this.rangeOf(selection);
+    let part: EmittedEvent[] = [];
+    for (const { records, from, to } of this.snapshot(start, end)) {
+      for (let at = from; at < to; at++) {
+        const record = records[at] as ObjectRecord;
+        if (selects(selection, record)) part.push({ type: 'ADDED', record });
+      }
+      if (part.length < INITIAL_PART) continue;
+      for (const batch of batches(part, encoder)) sink.events(batch);
+      part = [];
+      await this.#options.clock.yield();
+      if (watcher.closed) return;
+    }
+    if (part.length > 0) for (const batch of batches(part, encoder)) sink.events(batch);
+    if (request.initialEventsEnd) sink.bookmark(revision, true);
+    watcher.release();
+  }
+
+  #scheduleBookmarks(): void {
+    if (this.#cancelBookmarks !== undefined || this.#closed) return;
+    this.#cancelBookmarks = this.#options.clock.setTimeout(() => {
+      this.#cancelBookmarks = undefined;
+      if (this.#watchers.size === 0) return;
+      this.#flush();
+      for (const watcher of this.#watchers) if (watcher.bookmarks) watcher.bookmark(this.revision, false);
+      this.#scheduleBookmarks();
+    }, BOOKMARK_PERIOD);
+  }
+}
+
+/** A member of a group; holds back what comes while its initial events are on their way. */
+class Watcher implements WatchSink {
+  readonly bookmarks: boolean;
+  readonly #request: CacheWatchRequest;
+  readonly #leave: (watcher: Watcher) => void;
+  #held: EventBatchLike[] | undefined = undefined;
+  closed = false;
+
+  constructor(request: CacheWatchRequest, leave: (watcher: Watcher) => void) {
+    this.#request = request;
+    this.bookmarks = request.bookmarks;
+    this.#leave = leave;
+  }
+
+  events(batch: EventBatchLike): void {
+    if (this.#held !== undefined) this.#held.push(batch);
+    else if (!this.closed) this.#request.sink.events(batch);
+  }
+
+  bookmark(revision: number, initialEventsEnd: boolean): void {
+    // Held-back events are older than the bookmark; the next one will do.
+    if (this.#held === undefined && !this.closed) this.#request.sink.bookmark(revision, initialEventsEnd);
+  }
+
+  hold(): void {
+    this.#held = [];
+  }
+
+  release(): void {
+    const held = this.#held ?? [];
+    this.#held = undefined;
+    for (const batch of held) this.events(batch);
+  }
+
+  close(): void {
+    if (this.closed) return;
+    this.closed = true;
+    this.#held = undefined;
+    this.#leave(this);
+  }
+
+  end(error: StatusError | undefined): void {
+    if (this.closed) return;
+    this.close();
+    this.#request.onEnd(error);
+  }
+}
+
+type EventBatchLike = Parameters<WatchSink['events']>[0];
+
+/** A segment of a key: the store's keys are bytes, one char code each. Names are ASCII as a rule. */
+export function keySegment(text: string): string {
+  return ASCII.test(text) ? text : Buffer.from(text, 'utf8').toString('latin1');
+}
+// eslint-disable-next-line no-control-regex -- the range of ASCII
+const ASCII = /^[\u0000-\u007f]*$/;
+
+export function registryPrefix(group: string, resource: string): string {
+  return group === '' ? `${REGISTRY_PREFIX}${resource}/` : `${REGISTRY_PREFIX}${group}/${resource}/`;
+}
+
+/** 504 with the cause that clients know (storage.NewTooLargeResourceVersionError). */
+export function tooLargeResourceVersion(wanted: number, current: number): StatusError {
+  const error = timeout(`Too large resource version: ${wanted}, current: ${current}`, 1);
+  return new StatusError({
+    ...error.status,
+    details: {
+      ...error.status.details,
+      causes: [{ reason: 'ResourceVersionTooLarge', message: 'Too large resource version' }],
+    },
+  });
+}
