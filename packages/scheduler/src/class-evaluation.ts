@@ -1,0 +1,182 @@
+/**
+ * One class of pods held against all nodes. Guarded by bench/scheduler.bench.ts.
+ *
+ * Invariant: after `refresh`, `reasons`, `fixed` and `raw` are what the class's plugins say of every node as it is now.
+ * A binding changes one node, so a refresh usually evaluates one.
+ */
+import type { corev1 } from '@k8ts/api';
+import type { Random } from '@k8ts/base';
+import type { ClusterState } from './cluster-state/cluster-state.ts';
+import type { ClassPlugin, Plugin, Reasons, Verdict } from './contract.ts';
+
+interface ActivePlugin {
+  readonly name: string;
+  readonly weight: number;
+  readonly does: ClassPlugin;
+}
+
+export class ClassEvaluation {
+  readonly #state: ClusterState;
+  readonly #plugins: readonly ActivePlugin[];
+  readonly #local: readonly ActivePlugin[];
+  readonly #scoring: readonly ActivePlugin[];
+  readonly #relative: readonly ActivePlugin[];
+  readonly #across: readonly ActivePlugin[];
+
+  /** By node: which plugin refused it, and why; undefined for nodes that fit. */
+  #refusals: (Refusal | undefined)[] = [];
+  /** By node: the weighted sum of the scores that depend on the node alone. */
+  #fixed = new Float64Array(0);
+  /** By relative plugin and node. */
+  #raw: Float64Array[] = [];
+  #position = -1;
+
+  // Room for one cycle's work, kept between cycles.
+  #feasible = new Int32Array(0);
+  #totals = new Float64Array(0);
+  #scores = new Float64Array(0);
+
+  constructor(plugins: readonly Plugin[], pod: corev1.Pod, state: ClusterState) {
+    this.#state = state;
+    const active: ActivePlugin[] = [];
+    for (const plugin of plugins) {
+      const does = plugin.forClass(pod, state);
+      if (does !== undefined) active.push({ name: plugin.name, weight: plugin.weight ?? 0, does });
+    }
+    this.#plugins = active;
+    this.#local = active.filter(({ does }) => does.filter !== undefined);
+    this.#scoring = active.filter(({ does }) => does.score !== undefined);
+    this.#relative = active.filter(({ does }) => does.relativeScore !== undefined);
+    this.#across = active.filter(({ does }) => does.acrossNodes !== undefined);
+  }
+
+  /** The best node for a pod of this class now; among equals, one at random. */
+  choose(random: Random): Verdict {
+    this.#refresh();
+    const { nodes } = this.#state;
+    for (const { does } of this.#across) does.acrossNodes?.begin();
+
+    let count = 0;
+    let acrossRefusals: Map<number, Refusal> | undefined;
+    for (let node = 0; node < nodes.rows; node++) {
+      if (nodes.names[node] === undefined || this.#refusals[node] !== undefined) continue;
+      const refusal = this.#refuseAcross(node);
+      if (refusal === undefined) this.#feasible[count++] = node;
+      else (acrossRefusals ??= new Map<number, Refusal>()).set(node, refusal);
+    }
+    if (count === 0) return this.#explain(acrossRefusals);
+
+    this.#sumScores(count);
+    let best = -Infinity;
+    let chosen = -1;
+    let equals = 0;
+    for (let i = 0; i < count; i++) {
+      const total = this.#totals[i] as number;
+      if (total > best) {
+        [best, chosen, equals] = [total, this.#feasible[i] as number, 1];
+      } else if (total === best && random() * ++equals < 1) {
+        chosen = this.#feasible[i] as number;
+      }
+    }
+    return { kind: 'assigned', node: nodes.names[chosen] as string, feasible: count, score: best };
+  }
+
+  release(): void {
+    for (const { does } of this.#plugins) does.release?.();
+  }
+
+  #refresh(): void {
+    const { nodes } = this.#state;
+    if (this.#fixed.length !== nodes.capacity) this.#allocate(nodes.capacity);
+    const changed = this.#position < 0 ? undefined : nodes.changedSince(this.#position);
+    if (changed === undefined) {
+      for (let node = 0; node < nodes.rows; node++) this.#evaluate(node);
+    } else {
+      for (const node of changed) this.#evaluate(node);
+    }
+    this.#position = nodes.logEnd;
+  }
+
+  #allocate(capacity: number): void {
+    this.#refusals = new Array<Refusal | undefined>(capacity).fill(undefined);
+    this.#fixed = new Float64Array(capacity);
+    this.#raw = this.#relative.map(() => new Float64Array(capacity));
+    this.#feasible = new Int32Array(capacity);
+    this.#totals = new Float64Array(capacity);
+    this.#scores = new Float64Array(capacity);
+    this.#position = -1;
+  }
+
+  #evaluate(node: number): void {
+    this.#refusals[node] = undefined;
+    if (this.#state.nodes.names[node] === undefined) return;
+    for (const { name, does } of this.#local) {
+      const reasons = does.filter?.(node);
+      if (reasons !== undefined) {
+        this.#refusals[node] = { plugin: name, reasons };
+        return;
+      }
+    }
+    let fixed = 0;
+    for (const { weight, does } of this.#scoring) fixed += weight * (does.score?.(node) ?? 0);
+    this.#fixed[node] = fixed;
+    for (let i = 0; i < this.#relative.length; i++)
+      (this.#raw[i] as Float64Array)[node] =
+        (this.#relative[i] as ActivePlugin).does.relativeScore?.raw(node) ?? 0;
+  }
+
+  #refuseAcross(node: number): Refusal | undefined {
+    for (const { name, does } of this.#across) {
+      const reasons = does.acrossNodes?.filter?.(node);
+      if (reasons !== undefined) return { plugin: name, reasons };
+    }
+    return undefined;
+  }
+
+  #sumScores(count: number): void {
+    const [feasible, totals, scores] = [this.#feasible, this.#totals, this.#scores];
+    for (let i = 0; i < count; i++) totals[i] = this.#fixed[feasible[i] as number] as number;
+    for (let p = 0; p < this.#relative.length; p++) {
+      const { weight, does } = this.#relative[p] as ActivePlugin;
+      const raw = this.#raw[p] as Float64Array;
+      let most = 0;
+      for (let i = 0; i < count; i++) most = Math.max(most, raw[feasible[i] as number] as number);
+      const reversed = does.relativeScore?.reversed === true;
+      for (let i = 0; i < count; i++) {
+        const share = most === 0 ? 0 : Math.floor((100 * (raw[feasible[i] as number] as number)) / most);
+        totals[i] = (totals[i] as number) + weight * (reversed ? 100 - share : share);
+      }
+    }
+    for (const { weight, does } of this.#across) {
+      if (does.acrossNodes?.score === undefined) continue;
+      does.acrossNodes.score(feasible, count, scores);
+      for (let i = 0; i < count; i++) totals[i] = (totals[i] as number) + weight * (scores[i] as number);
+    }
+  }
+
+  /** Every node with why it lost, counted by reason, in upstream's form. */
+  #explain(acrossRefusals: ReadonlyMap<number, Refusal> | undefined): Verdict {
+    const { nodes } = this.#state;
+    const counts = new Map<string, number>();
+    const refusedBy = new Set<string>();
+    for (let node = 0; node < nodes.rows; node++) {
+      const refusal = this.#refusals[node] ?? acrossRefusals?.get(node);
+      if (refusal === undefined || nodes.names[node] === undefined) continue;
+      refusedBy.add(refusal.plugin);
+      for (const reason of typeof refusal.reasons === 'string' ? [refusal.reasons] : refusal.reasons)
+        counts.set(reason, (counts.get(reason) ?? 0) + 1);
+    }
+    const head =
+      nodes.size === 0
+        ? 'no nodes available to schedule pods'
+        : `0/${String(nodes.size)} nodes are available`;
+    const reasons = [...counts].map(([reason, count]) => `${String(count)} ${reason}`).sort();
+    const message = reasons.length === 0 ? head : `${head}: ${reasons.join(', ')}.`;
+    return { kind: 'unschedulable', message, refusedBy };
+  }
+}
+
+interface Refusal {
+  readonly plugin: string;
+  readonly reasons: Reasons;
+}

@@ -1,0 +1,132 @@
+import type { corev1 } from '@k8ts/api';
+import { labelSelectorFromObject, formatLabelSelector } from '@k8ts/apimachinery';
+import type { WorkloadLookup } from './cluster-state.ts';
+import { grownInts } from './node-table.ts';
+import { selects } from './pod-counters.ts';
+import type { PodSelection } from './pod-counters.ts';
+
+/** A term of pods that are on nodes already: whom it speaks of, and on how many pods of each node it stands. */
+export interface PlacedTerm {
+  readonly kind: 'required-anti' | 'required' | 'preferred' | 'preferred-anti';
+  readonly selection: PodSelection;
+  readonly topologyKey: string;
+  /** Of preferred terms; 1 otherwise. */
+  readonly weight: number;
+  counts: Int32Array;
+}
+
+/**
+ * The affinity terms of the pods on nodes, since they hold against newcomers too: nobody may come to a pod that wants to
+ * be without them. Equal terms (those of one Deployment's pods) are one entry.
+ */
+export class AntiAffinityTerms {
+  readonly #terms = new Map<string, { readonly term: PlacedTerm; users: number }>();
+  readonly #ofPod = new WeakMap<corev1.PodSpec, readonly string[]>();
+
+  get size(): number {
+    return this.#terms.size;
+  }
+
+  add(pod: corev1.Pod, node: number, capacity: number, workloads: WorkloadLookup): void {
+    if (pod.spec.affinity?.podAffinity === undefined && pod.spec.affinity?.podAntiAffinity === undefined)
+      return;
+    const keys: string[] = [];
+    for (const term of termsOf(pod, workloads)) {
+      const key = keyOf(term);
+      let entry = this.#terms.get(key);
+      if (entry === undefined) {
+        entry = { term: { ...term, counts: new Int32Array(capacity) }, users: 0 };
+        this.#terms.set(key, entry);
+      }
+      entry.users++;
+      entry.term.counts[node] = (entry.term.counts[node] as number) + 1;
+      keys.push(key);
+    }
+    this.#ofPod.set(pod.spec, keys);
+  }
+
+  remove(pod: corev1.Pod, node: number): void {
+    for (const key of this.#ofPod.get(pod.spec) ?? []) {
+      const entry = this.#terms.get(key);
+      if (entry === undefined) continue;
+      entry.term.counts[node] = (entry.term.counts[node] as number) - 1;
+      if (--entry.users === 0) this.#terms.delete(key);
+    }
+    this.#ofPod.delete(pod.spec);
+  }
+
+  /** The terms that speak of a pod. */
+  speakingOf(pod: corev1.Pod): readonly PlacedTerm[] {
+    const subject = { namespace: pod.metadata.namespace ?? '', labels: pod.metadata.labels };
+    const found: PlacedTerm[] = [];
+    for (const { term } of this.#terms.values()) if (selects(term.selection, subject)) found.push(term);
+    return found;
+  }
+
+  grow(capacity: number): void {
+    for (const { term } of this.#terms.values()) term.counts = grownInts(term.counts, capacity);
+  }
+}
+
+export type AffinityTerm = Omit<PlacedTerm, 'counts'>;
+
+/** All terms of a pod between it and other pods. */
+export function termsOf(pod: corev1.Pod, workloads: WorkloadLookup): AffinityTerm[] {
+  const { podAffinity, podAntiAffinity } = pod.spec.affinity ?? {};
+  const make = (kind: PlacedTerm['kind'], term: corev1.PodAffinityTerm, weight = 1): AffinityTerm => ({
+    kind,
+    selection: selectionOf(pod, term, workloads),
+    topologyKey: term.topologyKey ?? '',
+    weight,
+  });
+  return [
+    ...(podAffinity?.requiredDuringSchedulingIgnoredDuringExecution ?? []).map((term) =>
+      make('required', term),
+    ),
+    ...(podAntiAffinity?.requiredDuringSchedulingIgnoredDuringExecution ?? []).map((term) =>
+      make('required-anti', term),
+    ),
+    ...(podAffinity?.preferredDuringSchedulingIgnoredDuringExecution ?? []).map(
+      ({ podAffinityTerm, weight }) => make('preferred', podAffinityTerm, weight),
+    ),
+    ...(podAntiAffinity?.preferredDuringSchedulingIgnoredDuringExecution ?? []).map(
+      ({ podAffinityTerm, weight }) => make('preferred-anti', podAffinityTerm, weight),
+    ),
+  ];
+}
+
+/** Without namespaces and without a selector of namespaces a term speaks of the pod's own namespace. */
+function selectionOf(pod: corev1.Pod, term: corev1.PodAffinityTerm, workloads: WorkloadLookup): PodSelection {
+  const selector = withLabelKeys(pod, term);
+  const { namespaces = [], namespaceSelector } = term;
+  if (namespaceSelector === undefined)
+    return {
+      namespaces: new Set(namespaces.length > 0 ? namespaces : [pod.metadata.namespace ?? '']),
+      selector,
+    };
+  const chosen = labelSelectorFromObject(namespaceSelector);
+  if (chosen.requirements.length === 0 && !chosen.nothing) return { namespaces: undefined, selector };
+  return { namespaces: new Set([...namespaces, ...workloads.namespacesMatching(chosen)]), selector };
+}
+
+/** `matchLabelKeys` and `mismatchLabelKeys` compare with the pod's own labels (KEP-3633). */
+function withLabelKeys(pod: corev1.Pod, term: corev1.PodAffinityTerm): PodSelection['selector'] {
+  const extra = (keys: readonly string[] | undefined, operator: 'In' | 'NotIn') =>
+    (keys ?? []).flatMap((key) => {
+      const value = pod.metadata.labels?.[key];
+      return value === undefined ? [] : [{ key, operator, values: [value] }];
+    });
+  const expressions = [...extra(term.matchLabelKeys, 'In'), ...extra(term.mismatchLabelKeys, 'NotIn')];
+  if (term.labelSelector === undefined || expressions.length === 0)
+    return labelSelectorFromObject(term.labelSelector);
+  return labelSelectorFromObject({
+    ...term.labelSelector,
+    matchExpressions: [...(term.labelSelector.matchExpressions ?? []), ...expressions],
+  });
+}
+
+function keyOf({ kind, selection, topologyKey, weight }: AffinityTerm): string {
+  const where = selection.namespaces === undefined ? '*' : [...selection.namespaces].sort().join(',');
+  const selector = selection.selector.nothing ? '<none>' : formatLabelSelector(selection.selector);
+  return `${kind}|${topologyKey}|${String(weight)}|${where}|${selector}`;
+}

@@ -1,0 +1,14 @@
+export type {
+  AcrossNodes,
+  ClassPlugin,
+  ClusterEvent,
+  Plugin as SchedulerPlugin,
+  Reasons,
+  Verdict,
+} from './contract.ts';
+export { ClusterState } from './cluster-state/cluster-state.ts';
+export type { WorkloadLookup } from './cluster-state/cluster-state.ts';
+export { SchedulingCycle } from './cycle.ts';
+export { defaultPlugins } from './plugin-registry.ts';
+export { startScheduler } from './scheduler.ts';
+export type { SchedulerOptions } from './scheduler.ts';
