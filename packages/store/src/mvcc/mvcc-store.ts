@@ -88,6 +88,7 @@ export class MvccStore implements Store {
   #durable: number;
   #compacted: number;
   #sweeping: Promise<void> = Promise.resolve();
+  readonly #unremoved: Version[] = [];
   #closed = false;
 
   constructor({ clock, logger, journal, state = emptyState() }: MvccStoreOptions) {
@@ -345,7 +346,7 @@ export class MvccStore implements Store {
 
   async #sweep(revision: number): Promise<void> {
     const sweep = this.#sweeping.then(() =>
-      sweepCompacted(this.#index, revision, this.#clock, this.#scope.signal, this.#journal),
+      sweepCompacted(this.#index, revision, this.#clock, this.#scope.signal, this.#journal, this.#unremoved),
     );
     this.#sweeping = sweep.catch(() => undefined);
     await sweep;

@@ -13,6 +13,10 @@ const REMOVAL = 4096;
  * the newest one at or before it, and that one too if it is a deletion. A deletion exactly at `revision` stays until the
  * next compaction, because a watch may still start there.
  *
+ * `unremoved` collects what the journal still has to remove, and keeps it when the journal fails, for the next sweep: were
+ * a deletion removed before what it deleted, the next start would find the key alive again. For the same reason all
+ * versions of a key that go together are removed together.
+ *
  * Worked example, compaction at 5: {mod 7} → {mod 4} → {mod 2} keeps 7 and 4; {mod 4: deleted} → {mod 3} loses the key.
  */
 export async function sweepCompacted(
@@ -21,8 +25,8 @@ export async function sweepCompacted(
   clock: Clock,
   signal: AbortSignal,
   journal: Journal | undefined,
+  unremoved: Version[],
 ): Promise<void> {
-  let dropped: Version[] = [];
   for (let from: string | undefined = ''; from !== undefined;) {
     if (signal.aborted) return;
     const gone: string[] = [];
@@ -33,14 +37,14 @@ export async function sweepCompacted(
         next = head.key;
         return false;
       }
-      if (cut(head, revision, dropped)) gone.push(head.key);
+      if (cut(head, revision, unremoved)) gone.push(head.key);
       return true;
     });
     for (const key of gone) index.delete(key);
     from = next;
-    if (dropped.length >= REMOVAL || from === undefined) {
-      if (dropped.length > 0) await journal?.remove(dropped);
-      dropped = [];
+    if (unremoved.length >= REMOVAL || from === undefined) {
+      if (unremoved.length > 0) await journal?.remove(unremoved);
+      unremoved.length = 0;
     }
     if (from !== undefined) await clock.yield();
   }

@@ -91,7 +91,8 @@ export class WatchHub {
     for (const version of versions) {
       const groups = this.#ranges.at(version.key);
       if (groups.length === 0) continue;
-      const event = this.#history.event(version);
+      const event = this.#eventFor(groups, version);
+      if (event === undefined) continue;
       for (const group of groups) {
         if (group.pending.length === 0) touched.push(group);
         group.pending.push(event);
@@ -102,6 +103,16 @@ export class WatchHub {
       group.pending = [];
       const { watchers } = group; // replaced, never changed: who joins now sees only later events
       for (const watcher of watchers) this.#deliver(watcher, events);
+    }
+  }
+
+  /** Undefined when it cannot be made, because the disk fails: the watches that miss it end. */
+  #eventFor(groups: readonly Group[], version: Version): StoreEvent | undefined {
+    try {
+      return this.#history.event(version);
+    } catch (error) {
+      for (const { watchers } of groups) for (const watcher of watchers) this.#end(watcher, toError(error));
+      return undefined;
     }
   }
 
@@ -117,7 +128,7 @@ export class WatchHub {
       watcher.request.onEvents(wanted, last.kv.modRevision);
     } catch (error) {
       this.#logger.error('a watcher failed and its watch was ended', { error: errorMessage(error) });
-      this.#end(watcher, error instanceof Error ? error : new Error(errorMessage(error)));
+      this.#end(watcher, toError(error));
     }
   }
 
@@ -137,7 +148,7 @@ export class WatchHub {
         for (const version of versions)
           if (version.key >= start && version.key < end) events.push(this.#history.event(version));
       } catch (error) {
-        return this.#end(watcher, error instanceof Error ? error : new Error(errorMessage(error)));
+        return this.#end(watcher, toError(error));
       }
       if (events.length > 0) this.#deliver(watcher, events);
       watcher.after = last === undefined ? revision : last.modRevision;
@@ -188,6 +199,10 @@ export class WatchHub {
       watcher.request.onEnd(error);
     });
   }
+}
+
+function toError(error: unknown): Error {
+  return error instanceof Error ? error : new Error(errorMessage(error));
 }
 
 /** All watchers of one range. */

@@ -1,4 +1,4 @@
-import { mkdirSync, statSync } from 'node:fs';
+import { mkdirSync, statfsSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 
 import { errorMessage } from '@k8ts/base';
@@ -28,10 +28,13 @@ export function openEnvironment(directory: string): Environment {
       encoding: 'binary',
       keyEncoding: 'binary',
       overlappingSync: false,
+      eventTurnBatching: false, // the journal makes its own batches; this one's failures nobody could catch
       ...({ permissionsMode: 0o600 } as object), // known to lmdb-js, missing in its types
     });
   } catch (error) {
-    throw new UnavailableError(`cannot open the store in ${directory}: ${explain(error)}`, { cause: error });
+    throw new UnavailableError(`cannot open the store in ${directory}: ${explain(error, directory)}`, {
+      cause: error,
+    });
   }
   try {
     checkLength(directory, environment);
@@ -40,13 +43,15 @@ export function openEnvironment(directory: string): Environment {
     void environment.close();
     throw error instanceof UnavailableError
       ? error
-      : new UnavailableError(`cannot read the store in ${directory}: ${explain(error)}`, { cause: error });
+      : new UnavailableError(`cannot read the store in ${directory}: ${explain(error, directory)}`, {
+          cause: error,
+        });
   }
   return environment;
 }
 
 /** What an error of LMDB or the operating system means for whoever runs the store. */
-export function explain(error: unknown): string {
+export function explain(error: unknown, directory: string): string {
   const code = (error as { code?: unknown } | undefined)?.code;
   switch (code) {
     case 28: // ENOSPC
@@ -62,9 +67,9 @@ export function explain(error: unknown): string {
     case 1: // EPERM
     case 'EPERM':
       return 'permission denied';
-    case 5: // EIO
+    case 5: // EIO, also what LMDB makes of a write that was cut short
     case 'EIO':
-      return 'the disk fails';
+      return isFull(directory) ? 'the disk is full' : 'the disk fails';
     case -30793: // MDB_INVALID
     case -30794: // MDB_VERSION_MISMATCH
     case -30796: // MDB_CORRUPTED
@@ -72,6 +77,16 @@ export function explain(error: unknown): string {
       return `${DATA_FILE} is damaged or no store (${errorMessage(error)})`;
     default:
       return errorMessage(error);
+  }
+}
+
+/** Less than a few pages are left. */
+function isFull(directory: string): boolean {
+  try {
+    const { bavail, bsize } = statfsSync(directory);
+    return bavail * bsize < 2 ** 16;
+  } catch {
+    return false; // a disk that cannot even be asked fails
   }
 }
 

@@ -88,7 +88,7 @@ export class LmdbJournal implements Journal {
    * the meta page. If that fails, LMDB refuses everything from then on, and only opening again tells what is on disk.
    */
   #explainFailure(cause: unknown): Error {
-    const message = `cannot write to the store in ${this.#directory}: ${explain(cause)}`;
+    const message = `cannot write to the store in ${this.#directory}: ${explain(cause, this.#directory)}`;
     try {
       this.#environment.transactionSync(() => undefined);
     } catch (error) {

@@ -29,7 +29,7 @@ export async function openLmdbStore({
   try {
     mkdirSync(directory, { recursive: true, mode: 0o700 });
   } catch (error) {
-    throw new UnavailableError(`cannot make the data directory ${directory}: ${explain(error)}`, {
+    throw new UnavailableError(`cannot make the data directory ${directory}: ${explain(error, directory)}`, {
       cause: error,
     });
   }
@@ -53,6 +53,8 @@ export async function openLmdbStore({
     await lock[Symbol.asyncDispose]();
     throw error instanceof UnavailableError
       ? error
-      : new UnavailableError(`cannot read the store in ${directory}: ${explain(error)}`, { cause: error });
+      : new UnavailableError(`cannot read the store in ${directory}: ${explain(error, directory)}`, {
+          cause: error,
+        });
   }
 }

@@ -1,3 +1,4 @@
+import { UnavailableError } from '../../contract.ts';
 import type { Version } from '../../mvcc/version.ts';
 
 /**
@@ -30,7 +31,7 @@ export const VERSIONS_START: Buffer = Buffer.from([VERSION_TABLE]);
 export const VERSIONS_END: Buffer = Buffer.from([VERSION_TABLE + 1]);
 
 /** The row is not what this program writes: the file is damaged. */
-export class CorruptRowError extends Error {
+export class CorruptRowError extends UnavailableError {
   constructor(what: string) {
     super(`the data is damaged: ${what}`);
     this.name = 'CorruptRowError';
