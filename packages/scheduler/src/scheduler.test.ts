@@ -21,7 +21,6 @@ beforeEach(() => {
     component: 'default-scheduler',
   });
   const scheduler = startScheduler({ ...common, informers, events, metrics: createMetrics() });
-  informers.start();
   disposables.push(scheduler, events, informers);
 });
 
@@ -65,8 +64,8 @@ test('pods go to nodes with room; those that find none say why, and go when room
   const { items } = await api.client.resource(corev1.events, 'default').list();
   expect(items.map(({ reason, message }) => [reason, message])).toEqual([
     ['Scheduled', 'Successfully assigned default/one to a'],
-    ['Scheduled', 'Successfully assigned default/two to a'],
     ['FailedScheduling', '0/1 nodes are available: 1 Insufficient cpu.'],
+    ['Scheduled', 'Successfully assigned default/two to a'],
   ]);
 
   await pods().delete('one', { gracePeriodSeconds: 0 });

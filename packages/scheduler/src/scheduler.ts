@@ -32,7 +32,7 @@ const MAX_BINDINGS = 256;
 
 /**
  * Finds nodes for pods. Deciding is done one pod after another, on a state that counts a pod on its node as soon as it
- * is decided; binding goes on beside it. Register before the informers start; stops when disposed.
+ * is decided; binding goes on beside it. Starts the informers; stops when disposed.
  */
 export function startScheduler(options: SchedulerOptions): AsyncDisposable {
   const { client, informers, events, clock, random, logger } = options;
@@ -101,6 +101,7 @@ export function startScheduler(options: SchedulerOptions): AsyncDisposable {
   const bindings = new Set<Promise<void>>();
 
   const run = async (): Promise<void> => {
+    informers.start();
     await informers.waitForSync(scope.signal);
     let sliceEnd = clock.monotonic() + SLICE;
     for (;;) {
