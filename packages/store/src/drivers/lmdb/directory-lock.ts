@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { renameSync, rmSync, linkSync, statSync, unlinkSync } from 'node:fs';
+import { linkSync, renameSync, rmSync, statSync } from 'node:fs';
 import { connect, createServer, type Server } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
@@ -20,9 +20,10 @@ export async function lockDirectory(directory: string): Promise<AsyncDisposable>
   for (let attempt = 0; attempt < 5; attempt++) {
     const server = await listen(path);
     if (server !== undefined) return { [Symbol.asyncDispose]: () => closed(server) };
+    const found = identityOf(path); // before asking: what is asked may be replaced meanwhile
     if (await answers(path))
       throw new UnavailableError(`the store in ${directory} is in use by another process (it holds ${path})`);
-    removeStale(path);
+    if (found !== undefined) removeStale(path, found);
   }
   throw new UnavailableError(
     `the store in ${directory} cannot be locked: ${path} changes hands all the time`,
@@ -65,21 +66,27 @@ function answers(path: string): Promise<boolean> {
   });
 }
 
+/** Tells one file from a later one of the same name, also if it was given the same inode. */
+function identityOf(path: string): string | undefined {
+  const found = statSync(path, { throwIfNoEntry: false });
+  return found && `${found.ino} ${found.birthtimeMs}`;
+}
+
 /**
- * Takes a dead socket file away. Another process may be doing the same and listen on a new file of that name already;
+ * Takes a dead socket file away. Another process may be doing the same, and listen on a new file of that name already;
  * moving the file aside and comparing it with the dead one keeps us from deleting theirs.
  */
-function removeStale(path: string): void {
+function removeStale(path: string, dead: string): void {
   const aside = `${path}.${process.pid}`;
   try {
-    const dead = statSync(path);
     renameSync(path, aside);
-    const moved = statSync(aside);
-    if (moved.ino !== dead.ino || moved.birthtimeMs !== dead.birthtimeMs) linkSync(aside, path);
-    unlinkSync(aside);
+    if (identityOf(aside) !== dead) linkSync(aside, path);
   } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    // ENOENT: they were faster. EEXIST: a third one was, between our two steps; `checkAlone` finds out who stays.
+    if (code !== 'ENOENT' && code !== 'EEXIST') throw error;
+  } finally {
     rmSync(aside, { force: true });
-    if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
   }
 }
 

@@ -1,4 +1,4 @@
-import { mkdirSync, statfsSync, statSync } from 'node:fs';
+import { accessSync, closeSync, constants, openSync, readSync, statfsSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 
 import { errorMessage } from '@k8ts/base';
@@ -10,6 +10,10 @@ import { decodeNumber, encodeNumber, SCHEMA_VERSION, settingKey } from './row.ts
 export type Environment = RootDatabase<Buffer, Buffer>;
 
 const DATA_FILE = 'data.mdb';
+/** The first meta page: LMDB's magic number and format version follow the page header. */
+const META_MAGIC_OFFSET = 24;
+const META_MAGIC = 0xbeefc0de;
+const META_VERSION = 2;
 
 /**
  * Opens the LMDB environment of a data directory, and makes it if there is none. Throws `UnavailableError` for what is
@@ -21,7 +25,7 @@ const DATA_FILE = 'data.mdb';
 export function openEnvironment(directory: string): Environment {
   let environment: Environment;
   try {
-    mkdirSync(directory, { recursive: true, mode: 0o700 });
+    checkFile(directory);
     environment = open<Buffer, Buffer>({
       path: directory,
       noSubdir: false,
@@ -38,7 +42,8 @@ export function openEnvironment(directory: string): Environment {
   }
   try {
     checkLength(directory, environment);
-    checkSchema(directory, environment);
+    checkSchema(directory, environment); // reads, which enters us in the table that the next step looks at
+    checkAlone(directory, environment);
   } catch (error) {
     void environment.close();
     throw error instanceof UnavailableError
@@ -78,6 +83,40 @@ export function explain(error: unknown, directory: string): string {
     default:
       return errorMessage(error);
   }
+}
+
+/** lmdb-js takes the process down when LMDB cannot open a file, so what would make it fail is found out before. */
+function checkFile(directory: string): void {
+  const file = join(directory, DATA_FILE);
+  accessSync(directory, constants.R_OK | constants.W_OK | constants.X_OK);
+  const found = statSync(file, { throwIfNoEntry: false });
+  if (found === undefined || found.size === 0) return; // LMDB makes a new one
+  accessSync(file, constants.R_OK | constants.W_OK);
+  const header = Buffer.alloc(META_MAGIC_OFFSET + 8);
+  const descriptor = openSync(file, 'r');
+  try {
+    readSync(descriptor, header, 0, header.length, 0);
+  } finally {
+    closeSync(descriptor);
+  }
+  const [magic, version] = [
+    header.readUInt32LE(META_MAGIC_OFFSET),
+    header.readUInt32LE(META_MAGIC_OFFSET + 4),
+  ];
+  if (magic !== META_MAGIC || version !== META_VERSION)
+    throw new UnavailableError(`cannot open the store in ${directory}: ${DATA_FILE} is damaged or no store`);
+}
+
+/** A second line behind the lock of the directory: LMDB's own table of the processes that have the file open. */
+function checkAlone(directory: string, environment: Environment): void {
+  const [, ...readers] = environment.readerList().trim().split('\n');
+  const others = readers
+    .map((line) => Number(line.trim().split(/\s+/)[0]))
+    .filter((pid) => pid !== process.pid);
+  if (others.length > 0)
+    throw new UnavailableError(
+      `the store in ${directory} is in use by another process (${others.join(', ')})`,
+    );
 }
 
 /** Less than a few pages are left. */
