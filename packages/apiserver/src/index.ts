@@ -17,3 +17,7 @@ export type * from './authorization/contract.ts';
 export type * from './admission/contract.ts';
 export { APISERVER_USER } from './registry/registry-access.ts';
 export { VERSION_INFO } from './version-info.ts';
+export { createKubeApiServer } from './kube-apiserver.ts';
+export type { KubeApiServer, KubeApiServerOptions } from './kube-apiserver.ts';
+export { parseTokenFile, staticTokenAuthenticator } from './authentication/plugins/static-token.ts';
+export { serviceAccountUserName, userInfo } from './authentication/well-known-users.ts';

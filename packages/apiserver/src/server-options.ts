@@ -28,7 +28,7 @@ export interface ApiServerOptions {
   /** In order. */
   readonly admission?: readonly AdmissionPlugin[];
   /** What is special about kinds. */
-  readonly strategies?: readonly Strategy<never>[];
+  readonly strategies?: readonly Strategy<KubeObject>[];
   /** Subresources and reviews with code of their own. */
   readonly specialHandlers?: readonly SpecialHandler[];
   /** Run once, in order, when the server can answer; it is ready when all have succeeded. */

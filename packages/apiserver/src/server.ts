@@ -21,6 +21,7 @@ import { streamBody } from './http/request-body.ts';
 import { respond, respondError, statusOf } from './http/respond.ts';
 import type { Responder } from './http/responder.ts';
 import { createInProcessTransport } from './in-process/in-process-transport.ts';
+import type { ObjectReader } from './object-reader.ts';
 import { handleOther, type OtherPaths } from './other-paths.ts';
 import { AdmissionChain } from './registry/admission-chain.ts';
 import type { RegistryServices } from './registry/generic/scope.ts';
@@ -35,7 +36,8 @@ import type { Result } from './request/result.ts';
 import { createRequestMetrics, type RequestMetrics } from './request-metrics.ts';
 import { runPipeline, type Pipeline } from './request-pipeline.ts';
 import type { ApiServerOptions } from './server-options.ts';
-import { ANONYMOUS, authenticateStep } from './steps/authenticate.ts';
+import { anonymousUser } from './authentication/well-known-users.ts';
+import { authenticateStep } from './steps/authenticate.ts';
 import { authorizeStep, createAuthorize } from './steps/authorize.ts';
 import { DEFAULT_IN_FLIGHT, fairnessStep } from './steps/fairness.ts';
 import { impersonateStep } from './steps/impersonate.ts';
@@ -59,8 +61,21 @@ export interface ApiServer extends AsyncDisposable {
 
 const NOT_FROZEN = (): void => undefined;
 
-/** Reads the caches from the store and starts the hooks; can be asked (in process) as soon as it resolves. */
-export async function createApiServer(options: ApiServerOptions): Promise<ApiServer> {
+/**
+ * Reads the caches from the store and starts the hooks; can be asked (in process) as soon as it resolves. Options that
+ * need to read the server's own objects (authorizers read bindings) are given as a function of them.
+ */
+export async function createApiServer(
+  given: ApiServerOptions | ((objects: ObjectReader) => ApiServerOptions),
+): Promise<ApiServer> {
+  const options: ApiServerOptions =
+    typeof given === 'function'
+      ? given({
+          get: (type, namespace, name) => registry.lookUp(type, namespace, name),
+          list: (type, namespace) => registry.lookUpAll(type, namespace),
+          version: (type) => registry.version(type),
+        })
+      : given;
   const clock = options.clock ?? realClock;
   const logger = options.logger ?? silentLogger;
   const random = options.random ?? systemRandom;
@@ -70,7 +85,7 @@ export async function createApiServer(options: ApiServerOptions): Promise<ApiSer
   await feed.start();
   scope.use(feed);
 
-  const registry = new ResourceRegistry({
+  const registry: ResourceRegistry = new ResourceRegistry({
     storage: {
       store: options.store,
       feed,
@@ -250,7 +265,7 @@ class Server implements ApiServer {
     return new RequestContext(
       init,
       parseRequestInfo(init.method, init.path, init.query),
-      ANONYMOUS,
+      anonymousUser,
       typeof given === 'string' && given !== '' && given.length <= 64 ? given : randomUUID(),
     );
   }

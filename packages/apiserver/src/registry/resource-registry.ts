@@ -16,7 +16,7 @@ import type { SpecialHandler } from './special-subresources.ts';
 
 export interface ResourceRegistryOptions {
   readonly storage: StorageContext;
-  readonly strategies: readonly Strategy<never>[];
+  readonly strategies: readonly Strategy<KubeObject>[];
   readonly specialHandlers: readonly SpecialHandler[];
   /** Which of the tables' versions are served, by stage. Default: `stable`. */
   readonly stages?: readonly Stage[];
@@ -36,8 +36,8 @@ export class ResourceRegistry {
   constructor({ storage, strategies, specialHandlers, stages = ['stable'] }: ResourceRegistryOptions) {
     const byResource = new Map<string, Strategy<KubeObject>>();
     for (const strategy of strategies) {
-      const { group, resource } = strategy.type as ResourceType<KubeObject>;
-      byResource.set(`${group}/${resource}`, strategy as unknown as Strategy<KubeObject>);
+      const { group, resource } = strategy.type;
+      byResource.set(`${group}/${resource}`, strategy);
     }
     for (const handler of specialHandlers)
       this.#special.set(`${handler.group}/${handler.resource}/${handler.subresource}`, handler);
@@ -113,6 +113,11 @@ export class ResourceRegistry {
     for (const record of cache.records.values())
       if (namespace === undefined || record.namespace === namespace) objects.push(record.object as R);
     return objects;
+  }
+
+  /** Grows with every change of an object of the type. */
+  version(type: ResourceType<KubeObject>): number {
+    return this.#loaded(type).cache.changes;
   }
 
   #loaded(type: ResourceType<KubeObject>): ResourceStorage {

@@ -1,14 +1,8 @@
 import { unauthorized } from '@k8ts/apimachinery';
-import type { Authentication, Authenticator, UserInfo } from '../authentication/contract.ts';
+import type { Authentication, Authenticator } from '../authentication/contract.ts';
+import { anonymousUser } from '../authentication/well-known-users.ts';
 import type { PipelineStep } from '../request-pipeline.ts';
 import type { RequestContext } from '../request/request-context.ts';
-
-export const ANONYMOUS: UserInfo = Object.freeze({
-  name: 'system:anonymous',
-  uid: '',
-  groups: Object.freeze(['system:unauthenticated']),
-  extra: Object.freeze({}),
-});
 
 /**
  * Asks the authenticators in their order. One that refuses does not keep the next from accepting; if none accepts, its
@@ -47,7 +41,7 @@ export function authenticateStep(
     }
     if (refused !== undefined) throw refused as Error;
     if (!anonymous) throw unauthorized();
-    context.user = ANONYMOUS;
+    context.user = anonymousUser;
   };
 
   return {

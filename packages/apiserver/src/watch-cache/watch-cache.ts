@@ -80,6 +80,8 @@ export class WatchCache implements FeedSubscriber {
   #cancelBookmarks: (() => void) | undefined;
   #cancelDrop: (() => void) | undefined;
   #closed = false;
+  /** Grows with every change, so that what was derived from the records can tell whether it still holds. */
+  changes = 0;
 
   constructor(options: WatchCacheOptions) {
     this.#options = options;
@@ -249,6 +251,7 @@ export class WatchCache implements FeedSubscriber {
     this.#early = [];
     this.records.clear();
     this.records.load(loaded);
+    this.changes++;
     this.#ring = new EventRing(revision, ringLimits ?? DEFAULT_RING_LIMITS);
     this.#loaded = true;
     for (const event of early) if (event.kv.modRevision > revision) this.#apply(event);
@@ -287,6 +290,7 @@ export class WatchCache implements FeedSubscriber {
     bytes: number,
   ): void {
     const event: CacheEvent = { type, revision, record, previous };
+    this.changes++;
     this.#ring.push(event, bytes);
     this.#groups.offer(event, this.#onWaiting);
   }

@@ -1,6 +1,6 @@
 import { corev1 } from '@k8ts/api';
 import type { Draft } from '@k8ts/api';
-import { isResource } from '../admit.ts';
+import { isResource } from '../refuse.ts';
 import type { AdmissionPlugin } from '../contract.ts';
 
 const NOT_READY = 'node.kubernetes.io/not-ready';

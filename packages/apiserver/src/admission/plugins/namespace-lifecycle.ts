@@ -1,7 +1,7 @@
 import { corev1 } from '@k8ts/api';
 import { notFound, StatusError } from '@k8ts/apimachinery';
 import type { ObjectReader } from '../../object-reader.ts';
-import { isResource, refuse } from '../admit.ts';
+import { isResource, refuse } from '../refuse.ts';
 import type { AdmissionAttributes, AdmissionPlugin } from '../contract.ts';
 
 const IMMORTAL = ['default', 'kube-system', 'kube-public'];

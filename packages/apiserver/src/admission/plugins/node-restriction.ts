@@ -4,7 +4,7 @@ import { notFound } from '@k8ts/apimachinery';
 import { isDeepStrictEqual } from 'node:util';
 import { nodeNameOf } from '../../authentication/well-known-users.ts';
 import type { ObjectReader } from '../../object-reader.ts';
-import { isResource, refuse } from '../admit.ts';
+import { isResource, refuse } from '../refuse.ts';
 import type { AdmissionAttributes, AdmissionPlugin } from '../contract.ts';
 
 const MIRROR_POD = 'kubernetes.io/config.mirror';

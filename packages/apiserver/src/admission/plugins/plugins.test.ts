@@ -8,7 +8,7 @@ import { parseRule } from '../../authorization/rbac/bootstrap-policy.ts';
 import { rbacAuthorizer } from '../../authorization/rbac/rbac-authorizer.ts';
 import { createObjectTable } from '../../testing/object-table.ts';
 import type { ObjectTable } from '../../testing/object-table.ts';
-import { createAdmission } from '../admit.ts';
+import { AdmissionChain } from '../../registry/admission-chain.ts';
 import type { AdmissionAttributes, AdmissionPlugin } from '../contract.ts';
 import { defaultTolerationSeconds } from './default-toleration-seconds.ts';
 import { namespaceLifecycle } from './namespace-lifecycle.ts';
@@ -56,7 +56,7 @@ function attributes(
 }
 
 async function admit(plugin: AdmissionPlugin, request: AdmissionAttributes): Promise<void> {
-  const admission = createAdmission([plugin]);
+  const admission = new AdmissionChain([plugin]);
   await admission.admit(request);
   await admission.validate(request);
 }

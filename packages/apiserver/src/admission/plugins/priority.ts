@@ -1,7 +1,7 @@
 import { corev1, schedulingv1 } from '@k8ts/api';
 import type { Draft } from '@k8ts/api';
 import type { ObjectReader } from '../../object-reader.ts';
-import { isResource, refuse } from '../admit.ts';
+import { isResource, refuse } from '../refuse.ts';
 import type { AdmissionAttributes, AdmissionPlugin } from '../contract.ts';
 
 /** Resolves a pod's priority from its class, and keeps the default class the only one. */

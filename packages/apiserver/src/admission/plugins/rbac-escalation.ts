@@ -2,11 +2,11 @@ import { rbacv1 } from '@k8ts/api';
 import type { Draft } from '@k8ts/api';
 import { isDeepStrictEqual } from 'node:util';
 import type { AuthorizationAttributes, Authorizer } from '../../authorization/contract.ts';
-import { authorize } from '../../authorization/authorize.ts';
+import { createAuthorize } from '../../steps/authorize.ts';
 import type { RbacAuthorizer } from '../../authorization/rbac/rbac-authorizer.ts';
 import { uncoveredRules } from '../../authorization/rbac/rule-matching.ts';
 import type { ObjectReader } from '../../object-reader.ts';
-import { isResource, refuse } from '../admit.ts';
+import { isResource, refuse } from '../refuse.ts';
 import type { AdmissionAttributes, AdmissionPlugin } from '../contract.ts';
 
 const GROUP = 'rbac.authorization.k8s.io';
@@ -22,6 +22,7 @@ export interface RbacEscalationOptions {
  * must hold the role's rules or the verb `bind` (upstream does this in the registries of the four kinds, under policybased).
  */
 export function rbacEscalation({ objects, rbac, authorizers }: RbacEscalationOptions): AdmissionPlugin {
+  const authorize = createAuthorize(authorizers);
   return {
     name: 'RBACEscalation',
     operations: ['CREATE', 'UPDATE'],
@@ -112,7 +113,7 @@ export function rbacEscalation({ objects, rbac, authorizers }: RbacEscalationOpt
       name,
       path: '',
     };
-    return (await authorize(authorizers, question)).verdict === 'allow';
+    return (await authorize(question)).verdict === 'allow';
   }
 
   function refuseUncovered(attributes: AdmissionAttributes, wanted: readonly rbacv1.PolicyRule[]): void {

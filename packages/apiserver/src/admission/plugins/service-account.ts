@@ -3,7 +3,7 @@ import type { Random } from '@k8ts/base';
 import { corev1 } from '@k8ts/api';
 import type { Draft } from '@k8ts/api';
 import type { ObjectReader } from '../../object-reader.ts';
-import { isResource, refuse } from '../admit.ts';
+import { isResource, refuse } from '../refuse.ts';
 import type { AdmissionAttributes, AdmissionPlugin } from '../contract.ts';
 
 const DEFAULT_ACCOUNT = 'default';

@@ -3,7 +3,7 @@ import { expect, test } from 'vitest';
 import { serviceAccountUserName, userInfo } from '../../authentication/well-known-users.ts';
 import type { UserInfo } from '../../authentication/contract.ts';
 import { createObjectTable } from '../../testing/object-table.ts';
-import { refusalMessage } from '../authorize.ts';
+import { check } from '../../steps/authorize.ts';
 import type { AuthorizationAttributes } from '../contract.ts';
 import { parseRule } from './bootstrap-policy.ts';
 import { rbacAuthorizer } from './rbac-authorizer.ts';
@@ -89,5 +89,6 @@ test.each([
   ['default', 'User "jane" cannot list resource "pods" in API group "" in the namespace "default"'],
   ['', 'User "jane" cannot list resource "pods" in API group "" at the cluster scope'],
 ])('refusals in namespace "%s" have upstream\'s words', (namespace, text) => {
-  expect(refusalMessage(question(userInfo('jane', []), 'list', 'pods', namespace))).toBe(text);
+  const asked = question(userInfo('jane', []), 'list', 'pods', namespace);
+  expect(() => check(asked, { verdict: 'no-opinion', reason: '' })).toThrow(`pods is forbidden: ${text}`);
 });

@@ -1,7 +1,7 @@
 import { rbacv1 } from '@k8ts/api';
 import type { KubeObject, ResourceType } from '@k8ts/api';
-import { isAlreadyExists, isNotFound } from '@k8ts/apimachinery';
-import type { Client } from '@k8ts/client';
+import { isAlreadyExists } from '@k8ts/apimachinery';
+import type { RegistryAccess } from '../../registry/special-subresources.ts';
 import { uncoveredRules } from './rule-matching.ts';
 import type { Policy } from './bootstrap-policy.ts';
 
@@ -12,16 +12,16 @@ const AUTOUPDATE = 'rbac.authorization.kubernetes.io/autoupdate';
  * annotation is `"false"`. Additions of administrators are kept. A binding to another role is made anew, since a
  * binding's role cannot be changed.
  */
-export async function reconcilePolicy(client: Client, policy: Policy): Promise<void> {
+export async function reconcilePolicy(registry: RegistryAccess, policy: Policy): Promise<void> {
   await Promise.all([
-    ...policy.clusterRoles.map((role) => reconcile(client, rbacv1.clusterRoles, role, mergeRole)),
-    ...policy.roles.map((role) => reconcile(client, rbacv1.roles, role, mergeRole)),
+    ...policy.clusterRoles.map((role) => reconcile(registry, rbacv1.clusterRoles, role, mergeRole)),
+    ...policy.roles.map((role) => reconcile(registry, rbacv1.roles, role, mergeRole)),
   ]);
   await Promise.all([
     ...policy.clusterRoleBindings.map((binding) =>
-      reconcile(client, rbacv1.clusterRoleBindings, binding, mergeBinding),
+      reconcile(registry, rbacv1.clusterRoleBindings, binding, mergeBinding),
     ),
-    ...policy.roleBindings.map((binding) => reconcile(client, rbacv1.roleBindings, binding, mergeBinding)),
+    ...policy.roleBindings.map((binding) => reconcile(registry, rbacv1.roleBindings, binding, mergeBinding)),
   ]);
 }
 
@@ -29,19 +29,15 @@ export async function reconcilePolicy(client: Client, policy: Policy): Promise<v
 type Merge<T> = (present: T, wanted: T) => 'keep' | 'recreate' | T;
 
 async function reconcile<T extends KubeObject>(
-  client: Client,
+  registry: RegistryAccess,
   type: ResourceType<T>,
   wanted: T,
   merge: Merge<T>,
 ): Promise<void> {
-  const resource = client.resource(type, wanted.metadata.namespace);
-  const name = wanted.metadata.name;
-  let present: T;
-  try {
-    present = await resource.get(name);
-  } catch (error) {
-    if (!isNotFound(error)) throw error;
-    await resource.create(wanted).catch((failure: unknown) => {
+  const { name, namespace = '' } = wanted.metadata;
+  const present = await registry.find(type, namespace, name);
+  if (present === undefined) {
+    await registry.create(type, wanted).catch((failure: unknown) => {
       // Another API server of the same cluster was quicker.
       if (!isAlreadyExists(failure)) throw failure;
     });
@@ -51,11 +47,13 @@ async function reconcile<T extends KubeObject>(
   const merged = merge(present, wanted);
   if (merged === 'keep') return;
   if (merged === 'recreate') {
-    await resource.delete(name);
-    await resource.create(wanted);
+    await registry.delete(type, namespace, name, {});
+    await registry.create(type, wanted);
     return;
   }
-  await resource.update(merged);
+  await registry.update(type, namespace, name, (draft) => {
+    Object.assign(draft, structuredClone(merged));
+  });
 }
 
 function mergeRole<T extends rbacv1.Role | rbacv1.ClusterRole>(present: T, wanted: T): 'keep' | T {

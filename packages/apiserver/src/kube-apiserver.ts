@@ -1,0 +1,108 @@
+import { rbacv1, corev1 } from '@k8ts/api';
+import type { Clock, Logger, Metrics, Random } from '@k8ts/base';
+import { systemRandom } from '@k8ts/base';
+import { defaultTolerationSeconds } from './admission/plugins/default-toleration-seconds.ts';
+import { namespaceLifecycle } from './admission/plugins/namespace-lifecycle.ts';
+import { nodeRestriction } from './admission/plugins/node-restriction.ts';
+import { priority } from './admission/plugins/priority.ts';
+import { rbacEscalation } from './admission/plugins/rbac-escalation.ts';
+import { serviceAccount } from './admission/plugins/service-account.ts';
+import type { Authenticator, TokenAuthenticator } from './authentication/contract.ts';
+import { bearerTokenAuthenticator } from './authentication/plugins/bearer-token.ts';
+import { x509Authenticator } from './authentication/plugins/x509.ts';
+import { nodeAuthorizer } from './authorization/plugins/node.ts';
+import { privilegedGroupsAuthorizer } from './authorization/plugins/privileged-groups.ts';
+import { rbacAuthorizer } from './authorization/rbac/rbac-authorizer.ts';
+import type { ObjectReader } from './object-reader.ts';
+import { rbacBootstrapHook } from './post-start/rbac-bootstrap.ts';
+import { builtinStrategies } from './registry/builtin-strategies.ts';
+import { accessReviewHandlers } from './reviews/access-reviews.ts';
+import { authenticationReviewHandlers } from './reviews/authentication-reviews.ts';
+import { createApiServer } from './server.ts';
+import type { ApiServer } from './server.ts';
+import type { ApiServerOptions } from './server-options.ts';
+import { createServiceAccountTokens } from './service-accounts/service-account-tokens.ts';
+import type { ServiceAccountTokens, TokenKeys } from './service-accounts/service-account-tokens.ts';
+import { tokenRequestHandler } from './service-accounts/token-request.ts';
+
+/** What a cluster's operator decides; the rest is Kubernetes' default. */
+export interface KubeApiServerOptions extends Pick<
+  ApiServerOptions,
+  'store' | 'tls' | 'port' | 'host' | 'plainPort' | 'shutdownGrace' | 'stages' | 'freeze' | 'healthChecks'
+> {
+  readonly clock: Clock;
+  readonly random?: Random;
+  readonly logger: Logger;
+  readonly metrics: Metrics;
+  /** `--service-account-issuer`; also the audience of the API server. */
+  readonly issuer: string;
+  readonly serviceAccountKeys: TokenKeys;
+  /** Further tokens: static ones (`--token-auth-file`). */
+  readonly tokens?: readonly TokenAuthenticator[];
+  /** The rules of the controllers' accounts. */
+  readonly controllers: readonly { readonly name: string; readonly rules: readonly rbacv1.PolicyRule[] }[];
+}
+
+export interface KubeApiServer extends ApiServer {
+  readonly serviceAccountTokens: ServiceAccountTokens;
+}
+
+/**
+ * The API server as upstream assembles it by default: all kinds with their rules; client certificates, service account and
+ * static tokens; Node and RBAC; the admission plugins that are on.
+ */
+export async function createKubeApiServer(options: KubeApiServerOptions): Promise<KubeApiServer> {
+  const { clock, issuer, random = systemRandom } = options;
+  let tokens: ServiceAccountTokens | undefined;
+  const server = await createApiServer((objects) => {
+    tokens = createServiceAccountTokens({ issuer, keys: options.serviceAccountKeys, clock, objects });
+    return assemble(options, objects, tokens, random);
+  });
+  return Object.assign(server, { serviceAccountTokens: tokens as ServiceAccountTokens });
+}
+
+function assemble(
+  options: KubeApiServerOptions,
+  objects: ObjectReader,
+  tokens: ServiceAccountTokens,
+  random: Random,
+): ApiServerOptions {
+  const audiences = [options.issuer];
+  const allTokens = [tokens, ...(options.tokens ?? [])];
+  const authenticators: readonly Authenticator[] = [
+    x509Authenticator(),
+    bearerTokenAuthenticator({ tokens: allTokens, audiences }),
+  ];
+  const rbac = rbacAuthorizer(objects);
+  const authorizers = [
+    privilegedGroupsAuthorizer(),
+    nodeAuthorizer(objects, { podsOnNode: (node) => podsOnNode(objects, node) }),
+    rbac,
+  ];
+  return {
+    ...options,
+    random,
+    authenticators,
+    authorizers,
+    admission: [
+      namespaceLifecycle(objects),
+      nodeRestriction(objects),
+      rbacEscalation({ objects, rbac, authorizers }),
+      serviceAccount(objects, random),
+      priority(objects),
+      defaultTolerationSeconds(),
+    ],
+    strategies: builtinStrategies(),
+    specialHandlers: [
+      tokenRequestHandler(tokens, { audiences, extendExpiration: true }),
+      ...accessReviewHandlers(rbac),
+      ...authenticationReviewHandlers({ tokens: allTokens, audiences }),
+    ],
+    postStartHooks: [rbacBootstrapHook(options.controllers)],
+  };
+}
+
+/** A kubelet asks for its pods' secrets rarely, so a walk over the pods is cheap enough. */
+function* podsOnNode(objects: ObjectReader, node: string): Iterable<corev1.Pod> {
+  for (const pod of objects.list(corev1.pods)) if (pod.spec.nodeName === node) yield pod;
+}
