@@ -23,3 +23,15 @@ export { FieldSetError, parseFieldSet } from './managed-fields/field-set.ts';
 export type { FieldSet } from './managed-fields/field-set.ts';
 export type { ManagedFieldsEntry, ManagerOperation } from './managed-fields/managers.ts';
 export { LAST_APPLIED_ANNOTATION } from './managed-fields/last-applied.ts';
+export { DecodeError, normalizeObject } from './codec/normalize.ts';
+export type { Normalized, NormalizeOptions } from './codec/normalize.ts';
+export {
+  BodyError,
+  cannotBeHandled,
+  decodeObject,
+  duplicateFieldErrors,
+  parseBody,
+  strictDecodingError,
+} from './codec/decode-object.ts';
+export type { DecodedObject, DecodeOptions, FieldValidation, ParsedBody } from './codec/decode-object.ts';
+export { formatYaml, parseYaml, parseYamlDocuments, YamlError } from './codec/yaml.ts';
