@@ -23,33 +23,12 @@ import { WatchHub } from '../watch/watch-hub.ts';
 import { checkCommit, checkLeaseTtl } from './check-request.ts';
 import { CommitQueue } from './commit-queue.ts';
 import type { Journal, LeaseChange } from './journal.ts';
-import { KeyIndex } from './key-index.ts';
+import type { KeyIndex } from './key-index.ts';
 import { LeaseTable } from './lease-table.ts';
-import { RevisionLog } from './revision-log.ts';
+import type { RevisionLog } from './revision-log.ts';
+import { emptyState, type StoreState } from './store-state.ts';
 import { sweepCompacted } from './sweep.ts';
 import { isLive, keyValueOf, nextVersion, NO_VALUE, type Version, versionAt } from './version.ts';
-
-/** Where a store starts: empty, or what a journal has kept. */
-export interface StoreState {
-  readonly index: KeyIndex;
-  readonly log: RevisionLog;
-  readonly revision: number;
-  readonly compactRevision: number;
-  readonly leases: readonly Lease[];
-  /** A compaction was cut short: some versions of before `compactRevision` are still there. */
-  readonly sweepPending: boolean;
-}
-
-export function emptyState(): StoreState {
-  return {
-    index: new KeyIndex(),
-    log: new RevisionLog(),
-    revision: 1,
-    compactRevision: 0,
-    leases: [],
-    sweepPending: false,
-  };
-}
 
 export interface MvccStoreOptions {
   readonly clock: Clock;
@@ -110,15 +89,10 @@ export class MvccStore implements Store {
       durable: (versions, revision) => this.#becomeDurable(versions, revision),
       failed: () => this.#takeBack(),
     });
-    const self = this;
     this.#hub = new WatchHub(
       {
-        get revision() {
-          return self.#durable;
-        },
-        get compactRevision() {
-          return self.#compacted;
-        },
+        revision: () => this.#durable,
+        compactRevision: () => this.#compacted,
         slice: (from, to, atLeast) => this.#log.slice(from, to, atLeast),
         event: (version) => this.#event(version),
       },
@@ -155,7 +129,7 @@ export class MvccStore implements Store {
     try {
       return this.#commit(request);
     } catch (error) {
-      return Promise.reject(error as Error);
+      return Promise.reject(error);
     }
   }
 

@@ -4,7 +4,7 @@ import {
   CompactedError,
   type Key,
   type StoreEvent,
-  UnavailableError,
+  type UnavailableError,
   type WatchHandle,
   type WatchRequest,
 } from '../contract.ts';
@@ -14,8 +14,8 @@ import { RangeMap } from './range-map.ts';
 /** What the hub asks of the store whose changes it spreads. */
 export interface History {
   /** Newest revision that readers may see. */
-  readonly revision: number;
-  readonly compactRevision: number;
+  revision(): number;
+  compactRevision(): number;
   /** Whole revisions from `from` to `to`, at least `atLeast` versions of them unless there are fewer. */
   slice(from: number, to: number, atLeast: number): readonly Version[];
   event(version: Version): StoreEvent;
@@ -54,8 +54,8 @@ export class WatchHub {
     this.#watchers.add(watcher);
     const startRevision = request.startRevision ?? 0;
     if (this.#closed !== undefined) this.#end(watcher, this.#closed);
-    else if (startRevision <= 0) this.#join(watcher, this.#history.revision);
-    else if (startRevision > this.#history.revision) this.#join(watcher, startRevision - 1);
+    else if (startRevision <= 0) this.#join(watcher, this.#history.revision());
+    else if (startRevision > this.#history.revision()) this.#join(watcher, startRevision - 1);
     else {
       watcher.after = startRevision - 1;
       queueMicrotask(() => void this.#catchUp(watcher));
@@ -138,7 +138,8 @@ export class WatchHub {
     let turn = this.#clock.monotonic();
     while (!watcher.ended) {
       const from = watcher.after + 1;
-      const { revision, compactRevision } = this.#history;
+      const revision = this.#history.revision();
+      const compactRevision = this.#history.compactRevision();
       if (from < compactRevision) return this.#end(watcher, new CompactedError(compactRevision));
       if (from > revision) return this.#join(watcher, watcher.after);
       const versions = this.#history.slice(from, revision, SLICE);
@@ -178,7 +179,7 @@ export class WatchHub {
   #progress(watcher: Watcher): void {
     if (watcher.ended) return;
     if (watcher.group === undefined) watcher.wantsProgress = true;
-    else watcher.request.onProgress?.(this.#history.revision);
+    else watcher.request.onProgress?.(this.#history.revision());
   }
 
   #end(watcher: Watcher, error: Error | undefined): void {

@@ -1,6 +1,6 @@
 import { type Clock, sleep } from '@k8ts/base';
 import {
-  ChannelCredentials,
+  type ChannelCredentials,
   Client,
   type ClientDuplexStream,
   credentials,

@@ -5,6 +5,8 @@ import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { delimiter, join } from 'node:path';
 
+import { realClock, sleep } from '@k8ts/base';
+
 /** A real etcd for tests: one member on loopback, in a directory of its own. */
 export interface TestEtcd extends AsyncDisposable {
   readonly endpoint: string;
@@ -60,7 +62,7 @@ export async function startTestEtcd(binary: string, flags: readonly string[] = [
         () => false,
       );
       if (healthy) return;
-      await new Promise((resolve) => setTimeout(resolve, 50));
+      await sleep(realClock, 50);
     }
     throw new Error(`etcd did not become healthy: ${output}`);
   };

@@ -5,7 +5,7 @@ import { errorMessage } from '@k8ts/base';
 import { open, type RootDatabase } from 'lmdb';
 
 import { UnavailableError } from '../../contract.ts';
-import { decodeNumber, encodeNumber, SCHEMA_VERSION, settingKey } from './row.ts';
+import { decodeNumber, SCHEMA_VERSION, settingKey } from './row.ts';
 
 export type Environment = RootDatabase<Buffer, Buffer>;
 
@@ -143,6 +143,7 @@ function checkLength(directory: string, environment: Environment): void {
     );
 }
 
+/** An empty environment gets its marker with the first write (see `LmdbJournal`): opening one writes nothing. */
 function checkSchema(directory: string, environment: Environment): void {
   const marker = environment.getBinary(settingKey('schema'));
   if (marker !== undefined) {
@@ -155,5 +156,4 @@ function checkSchema(directory: string, environment: Environment): void {
   }
   for (const _ of environment.getKeys({ limit: 1 }))
     throw new UnavailableError(`${directory} holds an LMDB environment that is no store of k8ts`);
-  environment.putSync(settingKey('schema'), encodeNumber(SCHEMA_VERSION));
 }

@@ -9,6 +9,7 @@ import {
   encodeNumber,
   encodeVersion,
   leaseKey,
+  SCHEMA_VERSION,
   type Setting,
   settingKey,
   valueOf,
@@ -25,6 +26,8 @@ export class LmdbJournal implements Journal {
   readonly #lock: AsyncDisposable;
   readonly #logger: Logger;
   #broken: string | undefined;
+  /** The schema version is on disk. */
+  #marked: boolean;
 
   /** Owns the environment and the lock of its directory. */
   constructor(directory: string, environment: Environment, lock: AsyncDisposable, logger: Logger) {
@@ -32,6 +35,7 @@ export class LmdbJournal implements Journal {
     this.#environment = environment;
     this.#lock = lock;
     this.#logger = logger;
+    this.#marked = environment.doesExist(settingKey('schema'));
   }
 
   readValue(version: Version): Uint8Array {
@@ -77,7 +81,11 @@ export class LmdbJournal implements Journal {
   async #transaction(writes: () => void): Promise<void> {
     if (this.#broken !== undefined) throw new UnavailableError(this.#broken);
     try {
-      await this.#environment.batch(writes);
+      await this.#environment.batch(() => {
+        if (!this.#marked) this.#putSetting('schema', SCHEMA_VERSION);
+        writes();
+      });
+      this.#marked = true;
     } catch (error) {
       throw this.#explainFailure(await causeOf(error));
     }

@@ -1,7 +1,7 @@
 import type { Clock } from '@k8ts/base';
 
 import type { Lease } from '../../contract.ts';
-import { emptyState, type StoreState } from '../../mvcc/mvcc-store.ts';
+import { emptyState, type StoreState } from '../../mvcc/store-state.ts';
 import type { Environment } from './environment.ts';
 import {
   decodeNumber,
