@@ -8,6 +8,7 @@ import {
   type RegistryAuth,
 } from '@k8ts/cri';
 
+import { abortable } from '../deadline.ts';
 import { type BackOff, createBackOff } from '../pod/back-off.ts';
 import { podUid } from '../pod/pod-spec.ts';
 import type { Pod } from '../pod/types.ts';
@@ -226,13 +227,4 @@ function createPuller(images: ImageService, parallel: number): Pull {
       if (--current.waiters === 0) current.abort.abort(new Error('nobody waits for the image any more'));
     }
   };
-}
-
-function abortable<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
-  if (signal.aborted) return Promise.reject(signal.reason as Error);
-  return new Promise((resolve, reject) => {
-    const onAbort = (): void => reject(signal.reason as Error);
-    signal.addEventListener('abort', onAbort, { once: true });
-    promise.then(resolve, reject).finally(() => signal.removeEventListener('abort', onAbort));
-  });
 }

@@ -28,9 +28,18 @@ export class RuntimeCache {
   readonly #entries = new Map<string, Entry>();
   readonly #onChange: (podUid: string) => void;
   readonly #subscription: Disposable;
+  readonly #lastWords: ((status: ContainerStatus) => Promise<string>) | undefined;
 
-  /** `onChange` is told which pod changed; it must not throw. */
-  constructor(runtime: RuntimeService, logger: Logger, onChange: (podUid: string) => void) {
+  /**
+   * `onChange` is told which pod changed; it must not throw. `lastWords` gives the message of a container that has ended.
+   */
+  constructor(
+    runtime: RuntimeService,
+    logger: Logger,
+    onChange: (podUid: string) => void,
+    lastWords?: (status: ContainerStatus) => Promise<string>,
+  ) {
+    this.#lastWords = lastWords;
     this.#runtime = runtime;
     this.#logger = logger;
     this.#onChange = onChange;
@@ -94,7 +103,7 @@ export class RuntimeCache {
       for (const id of [...entry.dirtyContainers]) {
         entry.dirtyContainers.delete(id);
         await this.#refresh(entry, entry.containers, id, entry.dirtyContainers, () =>
-          this.#runtime.containerStatus(id),
+          this.#containerStatus(id),
         );
       }
     }
@@ -133,6 +142,13 @@ export class RuntimeCache {
 
   [Symbol.dispose](): void {
     this.#subscription[Symbol.dispose]();
+  }
+
+  async #containerStatus(id: string): Promise<ContainerStatus> {
+    const status = await this.#runtime.containerStatus(id);
+    if (this.#lastWords === undefined || status.state !== 'CONTAINER_EXITED') return status;
+    const message = await this.#lastWords(status);
+    return message === status.message ? status : { ...status, message };
   }
 
   async #refresh<T>(

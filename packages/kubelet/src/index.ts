@@ -1,0 +1,5 @@
+export { startKubelet } from './kubelet.ts';
+export type { Kubelet } from './kubelet.ts';
+export { DEFAULT_KUBELET_PORT, DEFAULT_MAX_PODS, KUBELET_VERSION } from './kubelet-options.ts';
+export type { KubeletOptions } from './kubelet-options.ts';
+export type { ServedNode } from './server/served-node.ts';

@@ -1,0 +1,509 @@
+import { mkdir, readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+
+import { corev1 } from '@k8ts/api';
+import { errorMessage, every, type Logger, Scope, sleep } from '@k8ts/base';
+import { createEventRecorder, createInformerFactory, type EventRecorder, type Informer } from '@k8ts/client';
+import type { RuntimeStatus } from '@k8ts/cri';
+
+import { admitPod } from './admission.ts';
+import { abortable } from './deadline.ts';
+import { ConfigObjects } from './config-objects.ts';
+import type { NodeDns } from './container/dns.ts';
+import { terminationMessage } from './container/termination-message.ts';
+import { createImageManager } from './images/image-manager.ts';
+import {
+  DEFAULT_KUBELET_PORT,
+  DEFAULT_MAX_PODS,
+  KUBELET_VERSION,
+  type KubeletOptions,
+} from './kubelet-options.ts';
+import { rotateLog } from './logs/log-rotation.ts';
+import { goArch, goOs, machineFacts } from './node/machine-facts.ts';
+import { NodeReporter } from './node/node-reporter.ts';
+import type { NodeFacts, NodeHealth } from './node/node-status.ts';
+import { NodeHost } from './node-host.ts';
+import { createBackOff } from './pod/back-off.ts';
+import { createLifecycleRunner } from './pod/lifecycle-hooks.ts';
+import type { PodHost } from './pod/pod-host.ts';
+import { isMirrorPod, isStaticPod, podKey, podUid, terminationGracePeriod } from './pod/pod-spec.ts';
+import { killPod } from './pod/pod-killer.ts';
+import { PodWorkers } from './pod/pod-workers.ts';
+import { RuntimeCache } from './pod/runtime-cache.ts';
+import { isRunning } from './pod/runtime-state.ts';
+import type { Node, Pod, Service } from './pod/types.ts';
+import { httpGet } from './probes/http-target.ts';
+import { ProbeManager } from './probes/probe-manager.ts';
+import { createProber, createSourceProber } from './probes/prober.ts';
+import { createCgroupManager, noCgroups } from './resources/cgroup-manager.ts';
+import type { ServedNode } from './server/served-node.ts';
+import { MirrorPods } from './static/mirror-pods.ts';
+import { runStaticPodSource } from './static/static-pod-source.ts';
+import { StatusManager } from './status-manager.ts';
+import { linuxMounter } from './volumes/mount-table.ts';
+import { podDirectories } from './volumes/pod-directories.ts';
+import { ServiceAccountTokens } from './volumes/service-account-tokens.ts';
+import { VolumeManager } from './volumes/volume-manager.ts';
+
+/** A running kubelet. Disposing it leaves the node's pods running; the next kubelet finds them. */
+export interface Kubelet extends AsyncDisposable {
+  readonly nodeName: string;
+  /** For `createKubeletServer`. */
+  readonly served: ServedNode;
+  /** Resolves when the node is registered and its pods are known. */
+  ready(signal?: AbortSignal): Promise<void>;
+  /**
+   * Stops all pods of the node, each within its grace period but at most `gracePeriod` seconds, and takes back what they
+   * have on the machine. The API does not hear of it: like after a reboot, the next kubelet starts them again. To be
+   * disposed afterwards.
+   */
+  takeDown(gracePeriod: number): Promise<void>;
+}
+
+const RELIST_INTERVAL = 10_000;
+const HOUSEKEEPING_INTERVAL = 60_000;
+const LOG_INTERVAL = 10_000;
+const RUNTIME_CHECK_INTERVAL = 5_000;
+const RUNTIME_RETRY = 1_000;
+const CRASH_BACK_OFF = [10_000, 300_000] as const;
+
+/** Starts the kubelet of this machine. Rejects when its directories cannot be made or the runtime does not answer. */
+export async function startKubelet(options: KubeletOptions): Promise<Kubelet> {
+  const scope = new Scope();
+  try {
+    return await start(options, scope);
+  } catch (error) {
+    await scope[Symbol.asyncDispose]();
+    throw error;
+  }
+}
+
+async function start(options: KubeletOptions, scope: Scope): Promise<Kubelet> {
+  const { client, runtime, nodeName, clock, random, rootDir } = options;
+  const { signal } = scope;
+  const logger = options.logger.child({ node: nodeName });
+  const events = eventsOf(options, logger, scope);
+  const directories = podDirectories(rootDir);
+  const podLogsDirectory = options.podLogsDirectory ?? join(rootDir, 'pod-logs');
+  await mkdir(directories.pods, { recursive: true, mode: 0o750 });
+  await mkdir(podLogsDirectory, { recursive: true });
+
+  const runtimeVersion = await runtime.runtimeService.version();
+  const facts = await machineFacts({
+    nodeName,
+    nodeIps: options.nodeIps ?? [],
+    kubeletPort: options.port ?? DEFAULT_KUBELET_PORT,
+    kubeletVersion: options.kubeletVersion ?? KUBELET_VERSION,
+    maxPods: options.maxPods ?? DEFAULT_MAX_PODS,
+    rootDir,
+    reserved: options.reserved ?? { cpu: 0, memory: 0 },
+    runtime: runtimeVersion,
+  });
+  const hostIps = facts.addresses.filter(({ type }) => type === 'InternalIP').map(({ address }) => address);
+
+  // ---- what the API says
+  const informers = scope.use(createInformerFactory({ client, clock, random, logger }));
+  const podInformer = informers.of(corev1.pods, { fieldSelector: `spec.nodeName=${nodeName}` });
+  const nodeInformer = informers.of(corev1.nodes, { fieldSelector: `metadata.name=${nodeName}` });
+  const serviceInformer: Informer<Service> = informers.of(corev1.services);
+  const staticPods = new Map<string, Pod>();
+  const apiPod = (pod: Pod): Pod | undefined => {
+    const found = podInformer.lister.byKey(podKey(pod));
+    if (found === undefined) return undefined;
+    const mirrors = isStaticPod(pod) && isMirrorPod(found);
+    return mirrors || podUid(found) === podUid(pod) ? found : undefined;
+  };
+
+  // ---- what pods need
+  const wake = (uid: string): void => workers.wake(uid);
+  const config = new ConfigObjects(client, clock, logger, (uid) => {
+    refreshVolumes(uid);
+    wake(uid);
+  });
+  scope.use(config);
+  const tokens = new ServiceAccountTokens(client, clock, random);
+  const runtimeCache = new RuntimeCache(runtime.runtimeService, logger, wake, terminationMessage);
+  scope.use(runtimeCache);
+  const statuses = scope.use(new StatusManager({ client, clock, logger, apiPod }));
+  const images = createImageManager({
+    clock,
+    images: runtime.imageService,
+    events,
+    ...(options.maxParallelImagePulls === undefined
+      ? {}
+      : { maxParallelPulls: options.maxParallelImagePulls }),
+  });
+  const prober =
+    runtime.probes === undefined
+      ? createProber({ clock, runtime: runtime.runtimeService, fetch: httpGet })
+      : createSourceProber(runtime.probes);
+  const probes = scope.use(new ProbeManager({ clock, logger, events, prober, onChange: wake }));
+  const cgroups =
+    options.cgroupRoot === false || runtime.logs !== undefined
+      ? noCgroups
+      : await createCgroupManager({ clock, logger, root: options.cgroupRoot ?? 'kubepods' });
+  const mounter = options.mounter ?? linuxMounter;
+  const allocatable = (): NodeFacts['allocatable'] => reporter.node?.status?.allocatable ?? facts.allocatable;
+  const volumes = new VolumeManager({
+    client,
+    clock,
+    logger,
+    directories,
+    mounter,
+    config,
+    tokens,
+    addresses: (pod) => ({
+      podIps: (statuses.get(podUid(pod)) ?? pod.status)?.podIPs?.map(({ ip }) => ip) ?? [],
+      hostIps,
+    }),
+    allocatable,
+  });
+  const dns = async (): Promise<NodeDns> => ({
+    clusterDns: options.clusterDns ?? [],
+    clusterDomain: options.clusterDomain ?? 'cluster.local',
+    resolvConf: await readFile(options.resolvConf ?? '/etc/resolv.conf', 'utf8').catch(() => ''),
+  });
+  const nodeHost = new NodeHost({
+    client,
+    clock,
+    logger,
+    events,
+    runtime,
+    runtimeCache,
+    images,
+    config,
+    tokens,
+    volumes,
+    cgroups,
+    directories,
+    mounter,
+    podLogsDirectory,
+    seccompRoot: join(rootDir, 'seccomp'),
+    dns,
+    services: () => serviceInformer.lister.list(),
+    allocatable,
+    hostIps: () => hostIps,
+    memoryCapacity: facts.memoryBytes,
+  });
+
+  // ---- the node
+  let runtimeStatus: RuntimeStatus | Error = await runtimeStatusOf(options);
+  const reporter = new NodeReporter({
+    client,
+    clock,
+    random,
+    logger,
+    events,
+    identity: {
+      name: nodeName,
+      os: goOs(),
+      arch: goArch(),
+      ...(options.labels === undefined ? {} : { labels: options.labels }),
+      ...(options.annotations === undefined ? {} : { annotations: options.annotations }),
+      ...(options.taints === undefined ? {} : { taints: options.taints }),
+    },
+    facts: () => facts,
+    health: () => Promise.resolve(healthOf(runtimeStatus)),
+    images: () => runtime.imageService.listImages(),
+  });
+
+  // ---- the pods
+  const host: PodHost = {
+    clock,
+    logger,
+    events,
+    runtime: runtime.runtimeService,
+    runtimeName: runtimeVersion.runtimeName,
+    runtimeCache,
+    statuses,
+    probes,
+    images,
+    hooks: createLifecycleRunner({ runtime: runtime.runtimeService, clock, fetch: httpGet }),
+    crashBackOff: createBackOff(...CRASH_BACK_OFF),
+    hostIps: () => hostIps,
+    admit: (pod) => admitPod({ pod, node: reporter.node, activePods: workers.active(), os: goOs() }),
+    notReadyReason: () => networkProblem(runtimeStatus),
+    prepare: (pod, abort) => nodeHost.prepare(pod, abort),
+    sandboxConfig: (pod, attempt) => nodeHost.sandboxConfig(pod, attempt),
+    containerConfig: (pod, startRequest, context) => nodeHost.containerConfig(pod, startRequest, context),
+    credentials: (pod, image) => nodeHost.credentials(pod, image),
+    release: (pod) => nodeHost.release(pod),
+    forget: (pod) => nodeHost.forget(pod),
+  };
+  const workers = new PodWorkers(host);
+  scope.defer(() => workers.stop());
+
+  const refreshing = new Map<string, Promise<void>>();
+  const refreshVolumes = (uid: string): void => {
+    const pod = workers.get(uid);
+    if (pod === undefined || runtimeCache.peek(uid).sandboxes.length === 0) return; // not prepared yet
+    const running = (refreshing.get(uid) ?? Promise.resolve()).then(() => volumes.refresh(pod));
+    refreshing.set(uid, running);
+    scope.run(running.finally(() => refreshing.get(uid) === running && refreshing.delete(uid)));
+  };
+  const mirrors = new MirrorPods({
+    client,
+    clock,
+    logger,
+    node: () => reporter.node,
+    apiPod: (key) => podInformer.lister.byKey(key),
+    onCreated: (uid) => statuses.resend(uid),
+  });
+  const reconcileMirrors = (): void => {
+    if (podInformer.synced && !signal.aborted)
+      scope.run(mirrors.reconcile([...staticPods.values()], podInformer.lister.list(), signal));
+  };
+
+  // What runs must be known before the first pod is looked at, or it would be started a second time.
+  await runtimeCache.relist();
+  const podsKnown = (async () => {
+    await reporter.register(signal);
+    events.event(
+      { apiVersion: 'v1', kind: 'Node', name: nodeName, uid: nodeName },
+      'Normal',
+      'Starting',
+      'Starting kubelet.',
+    );
+    const addHandlers = (): void => {
+      nodeInformer.addHandler(
+        nodeHandler((node) => {
+          const cidr = podCidrOf(node);
+          if (cidr !== podCidrOf(reporter.node)) updatePodCidr(cidr);
+          reporter.observe(node);
+        }),
+      );
+      podInformer.addHandler({
+        added: (pod) => (isMirrorPod(pod) ? reconcileMirrors() : workers.sync(pod)),
+        updated: (pod, before) => {
+          if (isMirrorPod(pod)) {
+            if (pod.metadata.deletionTimestamp !== before.metadata.deletionTimestamp) reconcileMirrors();
+            return;
+          }
+          workers.sync(pod);
+          if (
+            pod.metadata.labels !== before.metadata.labels ||
+            pod.metadata.annotations !== before.metadata.annotations
+          )
+            refreshVolumes(podUid(pod));
+        },
+        deleted: (pod) => (isMirrorPod(pod) ? reconcileMirrors() : workers.removed(pod)),
+      });
+    };
+    const updatePodCidr = (podCidr: string): void => {
+      if (podCidr === '' || runtime.runtimeService.updateRuntimeConfig === undefined) return;
+      scope.run(
+        runtime.runtimeService
+          .updateRuntimeConfig({ podCidr })
+          .catch((error: unknown) =>
+            logger.error('Failed to update the pod CIDR', { podCidr, error: errorMessage(error) }),
+          ),
+      );
+    };
+    updatePodCidr(podCidrOf(reporter.node));
+    // Services first: a container's environment names those that were there before it.
+    informers.start();
+    await serviceInformer.waitForSync(signal);
+    addHandlers();
+    await informers.waitForSync(signal);
+    scope.run(reporter.run(signal));
+  })();
+  podsKnown.catch(() => undefined);
+  scope.run(podsKnown, (error) => logger.error('The kubelet cannot start', { error: errorMessage(error) }));
+
+  if (options.staticPodPath !== undefined)
+    scope.run(
+      runStaticPodSource(
+        {
+          directory: options.staticPodPath,
+          nodeName,
+          clock,
+          logger,
+          onChange: (pods) => {
+            const wanted = new Map(pods.map((pod) => [podUid(pod), pod]));
+            for (const [uid, pod] of staticPods) {
+              if (wanted.has(uid)) continue;
+              staticPods.delete(uid);
+              workers.removed(pod);
+            }
+            for (const [uid, pod] of wanted) {
+              if (staticPods.has(uid)) continue;
+              staticPods.set(uid, pod);
+              workers.sync(pod);
+            }
+            reconcileMirrors();
+          },
+        },
+        signal,
+      ),
+      (error) => logger.error('Static pods cannot be read', { error: errorMessage(error) }),
+    );
+
+  // ---- what goes on in the background
+  const guarded = (what: string, task: () => Promise<void>) => async (): Promise<void> => {
+    try {
+      await task();
+    } catch (error) {
+      if (!signal.aborted) logger.warn(what, { error: errorMessage(error) });
+    }
+  };
+  scope.run(
+    every(
+      clock,
+      RELIST_INTERVAL,
+      signal,
+      guarded('Cannot list containers', () => runtimeCache.relist()),
+    ),
+  );
+  scope.run(
+    every(
+      clock,
+      RUNTIME_CHECK_INTERVAL,
+      signal,
+      guarded('Cannot ask the runtime for its status', async () => {
+        const before = healthOf(runtimeStatus).notReady.join();
+        runtimeStatus = await runtimeStatusOf(options);
+        if (healthOf(runtimeStatus).notReady.join() !== before) await reporter.report(signal);
+      }),
+    ),
+  );
+  scope.run(fastUntilReady());
+  async function fastUntilReady(): Promise<void> {
+    await podsKnown;
+    while (healthOf(runtimeStatus).notReady.length > 0 && !signal.aborted) {
+      await sleep(clock, RUNTIME_RETRY / 4, signal);
+      runtimeStatus = await runtimeStatusOf(options);
+    }
+    await reporter.report(signal);
+  }
+  const housekeeping = guarded('Housekeeping failed', async () => {
+    if (!podInformer.synced) return;
+    await workers.endOrphans();
+    const known = new Set([...workers.pods().map(podUid), ...runtimeCache.podUids()]);
+    await cgroups.removeOrphans(known);
+    await cgroups.updateClasses(workers.active());
+    for (const uid of await volumes.podUids())
+      if (!known.has(uid)) {
+        await volumes.tearDown(uid);
+        await nodeHost.removeDirectory(uid);
+      }
+    for (const pod of workers.pods()) {
+      const refresh = tokens.nextRefresh(podUid(pod));
+      if (refresh !== undefined && refresh <= clock.now() + HOUSEKEEPING_INTERVAL)
+        refreshVolumes(podUid(pod));
+    }
+    reconcileMirrors();
+  });
+  scope.run(
+    podsKnown.then(housekeeping).then(() => every(clock, HOUSEKEEPING_INTERVAL, signal, housekeeping)),
+  );
+  scope.run(
+    every(
+      clock,
+      LOG_INTERVAL,
+      signal,
+      guarded('Log rotation failed', async () => {
+        for (const pod of workers.active())
+          for (const status of runtimeCache.peek(podUid(pod)).containers)
+            if (isRunning(status) && status.logPath !== '')
+              await rotateLog(
+                status.logPath,
+                status.id,
+                {
+                  maxSize: options.containerLogMaxSize ?? 10 * 1024 * 1024,
+                  maxFiles: options.containerLogMaxFiles ?? 5,
+                  reopen: (id) => runtime.runtimeService.reopenContainerLog(id),
+                },
+                clock.now(),
+              );
+      }),
+    ),
+  );
+
+  const served: ServedNode = {
+    nodeName,
+    runtime,
+    node: () => reporter.node,
+    pods: () =>
+      workers.pods().map((pod) => ({ ...pod, status: statuses.get(podUid(pod)) ?? pod.status ?? {} })),
+    findPod(namespace, name) {
+      const found = podInformer.lister.get(namespace, name);
+      if (found !== undefined && !isMirrorPod(found)) return found;
+      return [...staticPods.values()].find(
+        ({ metadata }) => metadata.name === name && metadata.namespace === namespace,
+      );
+    },
+    state: (uid) => runtimeCache.state(uid),
+  };
+  return {
+    nodeName,
+    served,
+    ready: (abort) => (abort === undefined ? podsKnown : abortable(podsKnown, abort)),
+    async takeDown(gracePeriod) {
+      const pods = workers.pods();
+      await workers.stop();
+      const grace = (pod: Pod): number => Math.min(gracePeriod, terminationGracePeriod(pod));
+      await Promise.all(pods.map((pod) => killPod(host, pod, signal, grace(pod))));
+      for (const uid of runtimeCache.podUids()) {
+        for (const { id } of (await runtimeCache.state(uid)).sandboxes)
+          await runtime.runtimeService.removePodSandbox(id);
+        await volumes.tearDown(uid);
+        await nodeHost.removeDirectory(uid);
+      }
+      await cgroups.removeOrphans(new Set());
+    },
+    [Symbol.asyncDispose]: () => scope[Symbol.asyncDispose](),
+  };
+}
+
+function eventsOf(options: KubeletOptions, logger: Logger, scope: Scope): EventRecorder {
+  if (options.events !== undefined) return options.events;
+  const { client, clock, random, nodeName } = options;
+  return scope.use(
+    createEventRecorder({ client, clock, random, logger, component: 'kubelet', host: nodeName }),
+  );
+}
+
+function nodeHandler(seen: (node: Node) => void): { added: typeof seen; updated: typeof seen } {
+  return { added: seen, updated: (node) => seen(node) };
+}
+
+function podCidrOf(node: Node | undefined): string {
+  const { podCIDRs, podCIDR } = node?.spec ?? {};
+  return podCIDRs !== undefined && podCIDRs.length > 0 ? podCIDRs.join(',') : (podCIDR ?? '');
+}
+
+async function runtimeStatusOf({ runtime }: KubeletOptions): Promise<RuntimeStatus | Error> {
+  try {
+    return await runtime.runtimeService.status();
+  } catch (error) {
+    return error instanceof Error ? error : new Error(String(error));
+  }
+}
+
+/** pkg/kubelet/runtime.go: what keeps a node from being ready. */
+function healthOf(status: RuntimeStatus | Error): NodeHealth {
+  const base = { memoryPressure: false, diskPressure: false, pidPressure: false };
+  if (status instanceof Error)
+    return {
+      ...base,
+      notReady: [`container runtime status check may not have completed yet: ${status.message}`],
+    };
+  const notReady: string[] = [];
+  for (const [type, text] of [
+    ['RuntimeReady', 'container runtime not ready'],
+    ['NetworkReady', 'container runtime network not ready'],
+  ] as const) {
+    const condition = status.conditions.find((candidate) => candidate.type === type);
+    if (condition === undefined || !condition.status)
+      notReady.push(
+        `${text}: ${type}=false reason:${condition?.reason ?? ''} message:${condition?.message ?? ''}`,
+      );
+  }
+  return { ...base, notReady };
+}
+
+function networkProblem(status: RuntimeStatus | Error): string | undefined {
+  return healthOf(status).notReady.find(
+    (text) => text.includes('network not ready') || status instanceof Error,
+  );
+}
