@@ -46,10 +46,7 @@ export async function createObject(scope: WriteScope, draft: Draft<KubeObject>):
   const generate = (metadata.name ?? '') === '' && (metadata.generateName ?? '') !== '';
   for (let attempt = 1; ; attempt++) {
     if (generate)
-      metadata.name = generatedName(
-        metadata.generateName as string,
-        randomNameSuffix(services.random),
-      );
+      metadata.name = generatedName(metadata.generateName as string, randomNameSuffix(services.random));
     const written = await createOnce(scope, draft);
     if (!(written instanceof LostRace)) return written;
     if (generate && attempt < NAME_ATTEMPTS) continue;
@@ -74,10 +71,7 @@ export async function createObject(scope: WriteScope, draft: Draft<KubeObject>):
   }
 }
 
-async function createOnce(
-  scope: WriteScope,
-  draft: Draft<KubeObject>,
-): Promise<Written | LostRace> {
+async function createOnce(scope: WriteScope, draft: Draft<KubeObject>): Promise<Written | LostRace> {
   const { served, services } = scope;
   const { strategy, storage } = served;
   const { metadata } = draft;
@@ -86,8 +80,7 @@ async function createOnce(
   metadata.uid = randomUUID();
 
   const pendingAllocation = strategy?.allocate?.(draft, undefined, context);
-  const allocation =
-    pendingAllocation instanceof Promise ? await pendingAllocation : pendingAllocation;
+  const allocation = pendingAllocation instanceof Promise ? await pendingAllocation : pendingAllocation;
   let stored = false;
   try {
     prepareForCreate(served, draft, context);
@@ -134,8 +127,7 @@ function validateNew(
         body: `Invalid value: ${JSON.stringify(metadata.name)}: ${message}`,
       });
   }
-  if (errors.length > 0)
-    throw invalid({ group: info.group, kind: info.kind }, metadata.name ?? '', errors);
+  if (errors.length > 0) throw invalid({ group: info.group, kind: info.kind }, metadata.name ?? '', errors);
 }
 
 export async function settle(allocation: Allocation, stored: boolean): Promise<void> {

@@ -1,29 +1,53 @@
 import type { Draft, KubeObject, Schema } from '@k8ts/api';
-import { badRequest, unsupportedMediaType } from '@k8ts/apimachinery';
+import {
+  badRequest,
+  BodyError,
+  cannotBeHandled,
+  DecodeError,
+  decodeObject,
+  decodeProtobuf,
+  fromStatus,
+  normalizeObject,
+  parseBody,
+  ProtobufError,
+  readProtobufEnvelope,
+  strictDecodingError,
+  unsupportedMediaType,
+  type FieldValidation,
+  type JsonObject,
+} from '@k8ts/apimachinery';
 import type { RequestContext } from '../../request/request-context.ts';
-import type { FieldValidation } from './options.ts';
+import { copyJson } from './copy-json.ts';
+import type { PatchType } from './patch.ts';
 
 /** What upstream reads of one request at most (MaxRequestBodyBytes). */
 export const MAX_BODY_BYTES: number = 3 * 1024 * 1024;
 
 /** A request's body, read once; can be decoded again for another attempt. */
 export type Body =
-  | { readonly kind: 'bytes'; readonly bytes: Buffer; readonly mediaType: string }
+  | { readonly kind: 'bytes'; readonly bytes: Buffer; readonly format: 'json' | 'yaml' | 'protobuf' }
   | { readonly kind: 'value'; readonly value: unknown };
 
 export interface ExpectedKind {
-  readonly apiVersion: string;
+  readonly group: string;
+  readonly version: string;
   readonly kind: string;
   readonly schema: Schema;
 }
 
+export type Warn = (message: string) => void;
+
 const JSON_TYPE = 'application/json';
-const ACCEPTED = [JSON_TYPE, 'application/yaml', 'application/vnd.kubernetes.protobuf'];
+const FORMATS: Readonly<Record<string, 'json' | 'yaml' | 'protobuf'>> = {
+  [JSON_TYPE]: 'json',
+  'application/yaml': 'yaml',
+  'application/vnd.kubernetes.protobuf': 'protobuf',
+};
 
 /** The media type without its parameters; JSON when none is given. */
 export function mediaTypeOf(context: RequestContext): string {
   const header = context.headers['content-type'];
-  if (header === undefined || header === '') return JSON_TYPE;
+  if (header === undefined || header === '' || header === JSON_TYPE) return JSON_TYPE;
   const end = header.indexOf(';');
   return (end < 0 ? header : header.slice(0, end)).trim().toLowerCase();
 }
@@ -32,41 +56,160 @@ export function mediaTypeOf(context: RequestContext): string {
 export async function readBody(context: RequestContext): Promise<Body> {
   const { body } = context.init;
   if (body.kind === 'value') return body;
-  const mediaType = mediaTypeOf(context);
-  if (!ACCEPTED.includes(mediaType))
+  const format = FORMATS[mediaTypeOf(context)];
+  if (format === undefined)
     throw unsupportedMediaType(
-      `the body of the request was in an unknown format - accepted media types include: ${ACCEPTED.join(', ')}`,
+      `the body of the request was in an unknown format - accepted media types include: ${Object.keys(FORMATS).join(', ')}`,
     );
-  return { kind: 'bytes', bytes: await body.read(MAX_BODY_BYTES), mediaType };
+  return { kind: 'bytes', bytes: await body.read(MAX_BODY_BYTES), format };
 }
 
-/** A new draft of what the body says. Unknown and duplicate fields are warned of or refused, as `validation` asks. */
+/**
+ * A new draft of what the body says, in normal form. Unknown and duplicate fields are warned of or refused, as
+ * `validation` asks. Throws 400 for what is no object of this kind.
+ */
 export function decodeBody<T extends KubeObject>(
   body: Body,
   expected: ExpectedKind,
-  _validation: FieldValidation,
-  _warn: (message: string) => void,
+  validation: FieldValidation,
+  warn: Warn,
 ): Draft<T> {
-  const value = body.kind === 'value' ? structuredClone(body.value) : parseJson(body.bytes, expected.kind);
-  const object = value as Draft<KubeObject>;
-  if (typeof object !== 'object' || object === null || Array.isArray(object))
-    throw badRequest(`couldn't get version/kind; json parse error: not an object`);
-  if (object.apiVersion !== undefined && object.apiVersion !== '' && object.apiVersion !== expected.apiVersion)
-    throw badRequest(
-      `the API version in the data (${object.apiVersion}) does not match the expected API version (${expected.apiVersion})`,
-    );
-  object.apiVersion = expected.apiVersion;
-  object.kind = expected.kind;
-  (object as { metadata?: unknown }).metadata ??= {};
-  return object as Draft<T>;
+  if (body.kind === 'value') return decodeValue(body.value, expected, validation, warn) as Draft<T>;
+  if (body.format === 'protobuf') return decodeProtobufBody(body.bytes, expected) as Draft<T>;
+  const { object, warnings } = decodeObject(body.bytes, {
+    schema: expected.schema,
+    kind: expected,
+    fieldValidation: validation,
+    format: body.format,
+  });
+  for (const warning of warnings) warn(warning);
+  return withMetadata(object) as Draft<T>;
 }
 
-function parseJson(bytes: Buffer, kind: string): unknown {
+/** Protobuf has no unknown fields in Kubernetes' sense; what it cannot say is not there. */
+function decodeProtobufBody(bytes: Buffer, expected: ExpectedKind): Draft<KubeObject> {
   try {
-    return JSON.parse(bytes.toString());
+    const { apiVersion, kind } = readProtobufEnvelope(bytes);
+    checkKind({ apiVersion, kind }, expected);
+    const decoded = decodeProtobuf(expected.schema, bytes);
+    const { object } = normalizeObject(decoded, expected.schema, { owned: true });
+    return withMetadata(named(object, expected));
   } catch (error) {
+    if (error instanceof ProtobufError)
+      throw badRequest(
+        `the object provided is unrecognized (must be of type ${expected.kind}): ${error.message}`,
+      );
+    if (error instanceof DecodeError) throw cannotBeHandled(expected, expected.kind, error.message);
+    throw error;
+  }
+}
+
+/** An object of the same process: its holder may go on using it, so the draft shares nothing with it. */
+function decodeValue(
+  value: unknown,
+  expected: ExpectedKind,
+  validation: FieldValidation,
+  warn: Warn,
+): Draft<KubeObject> {
+  if (typeof value !== 'object' || value === null || Array.isArray(value))
+    throw badRequest(`the object provided is unrecognized (must be of type ${expected.kind})`);
+  checkKind(value, expected);
+  try {
+    const { object, strictErrors } = normalizeObject(copyJson(value), expected.schema, { owned: true });
+    if (strictErrors.length > 0 && validation === 'Strict')
+      throw new DecodeError(strictDecodingError(strictErrors));
+    if (validation === 'Warn') for (const error of strictErrors) warn(error);
+    return withMetadata(named(object, expected));
+  } catch (error) {
+    if (error instanceof DecodeError) throw cannotBeHandled(expected, expected.kind, error.message);
+    throw error;
+  }
+}
+
+function checkKind(
+  value: { readonly apiVersion?: unknown; readonly kind?: unknown },
+  expected: ExpectedKind,
+): void {
+  const { apiVersion = '', kind = '' } = value;
+  if (kind !== '' && kind !== expected.kind)
     throw badRequest(
-      `the object provided is unrecognized (must be of type ${kind}): couldn't get version/kind; json parse error: ${(error as Error).message}`,
+      `${String(kind)} in version ${JSON.stringify(versionOf(String(apiVersion)))} cannot be handled as a ${expected.kind}: unexpected kind`,
+    );
+  if (apiVersion !== '' && apiVersion !== apiVersionOf(expected))
+    throw badRequest(
+      `the API version in the data (${String(apiVersion)}) does not match the expected API version (${apiVersionOf(expected)})`,
+    );
+}
+
+function versionOf(apiVersion: string): string {
+  return apiVersion.slice(apiVersion.indexOf('/') + 1);
+}
+
+function apiVersionOf({ group, version }: ExpectedKind): string {
+  return group === '' ? version : `${group}/${version}`;
+}
+
+function named(object: JsonObject, expected: ExpectedKind): JsonObject {
+  const target = object as Record<string, unknown>;
+  target['apiVersion'] = apiVersionOf(expected);
+  target['kind'] = expected.kind;
+  return object;
+}
+
+function withMetadata(object: JsonObject): Draft<KubeObject> {
+  const target = object as unknown as { metadata?: object };
+  target.metadata ??= {};
+  return object as unknown as Draft<KubeObject>;
+}
+
+/**
+ * What a patch has made of `live`, as a draft. Faults of the result are the patch's: 422 with the field `patch`, as upstream.
+ */
+export function decodePatched(
+  patched: JsonObject,
+  live: KubeObject,
+  expected: ExpectedKind,
+  validation: FieldValidation,
+  patchErrors: readonly string[],
+  warn: Warn,
+): Draft<KubeObject> {
+  checkKind(patched, expected);
+  try {
+    const { object, strictErrors } = normalizeObject(patched, expected.schema, {
+      live: live as unknown as JsonObject,
+    });
+    const errors = [...patchErrors, ...strictErrors];
+    if (errors.length > 0 && validation === 'Strict') throw new DecodeError(strictDecodingError(errors));
+    if (validation === 'Warn') for (const error of errors) warn(error);
+    return withMetadata(named(copyJson(object), expected));
+  } catch (error) {
+    if (!(error instanceof DecodeError)) throw error;
+    const body = `Invalid value: ${JSON.stringify(JSON.stringify(patched))}: ${error.message}`;
+    throw fromStatus({
+      kind: 'Status',
+      apiVersion: 'v1',
+      metadata: {},
+      status: 'Failure',
+      message: ` "" is invalid: patch: ${body}`,
+      reason: 'Invalid',
+      details: { causes: [{ reason: 'FieldValueInvalid', message: body, field: 'patch' }] },
+      code: 422,
+    });
+  }
+}
+
+/** Parses the text of a patch: JSON, or YAML for server-side apply. Throws 400. */
+export function parsePatchText(
+  text: string,
+  type: PatchType,
+): { readonly value: unknown; readonly strictErrors: readonly string[] } {
+  try {
+    const { value, strictErrors } = parseBody(text, type === 'apply' ? 'yaml' : 'json', type === 'apply');
+    return { value, strictErrors };
+  } catch (error) {
+    if (!(error instanceof BodyError)) throw error;
+    throw badRequest(
+      type === 'apply' ? `error decoding YAML: ${error.message}` : `error decoding patch: ${error.message}`,
     );
   }
 }

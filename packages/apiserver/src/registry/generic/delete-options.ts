@@ -1,4 +1,5 @@
-import { badRequest } from '@k8ts/apimachinery';
+import { schemaOf, type Schema } from '@k8ts/api';
+import { badRequest, BodyError, decodeProtobuf, parseBody, ProtobufError } from '@k8ts/apimachinery';
 import { booleanParameter, integerParameter } from '../../request/query.ts';
 import type { RequestContext } from '../../request/request-context.ts';
 import { readBody } from './decode.ts';
@@ -27,10 +28,19 @@ async function bodyValue(context: RequestContext): Promise<unknown> {
   const read = await readBody(context);
   if (read.kind !== 'bytes' || read.bytes.length === 0) return undefined;
   try {
-    return JSON.parse(read.bytes.toString());
+    if (read.format === 'protobuf') return decodeProtobuf(deleteOptionsSchema(), read.bytes);
+    return parseBody(read.bytes.toString(), read.format, false).value;
   } catch (error) {
-    throw badRequest(`couldn't get version/kind; json parse error: ${(error as Error).message}`);
+    if (error instanceof BodyError || error instanceof ProtobufError)
+      throw badRequest(`couldn't get version/kind; json parse error: ${error.message}`);
+    throw error;
   }
+}
+
+function deleteOptionsSchema(): Schema {
+  const schema = schemaOf('', 'v1', 'DeleteOptions');
+  if (schema === undefined) throw new Error('the tables have no DeleteOptions');
+  return schema;
 }
 
 function hasNoBody({ headers }: RequestContext): boolean {
@@ -72,15 +82,15 @@ function typed<T>(object: Record<string, unknown>, name: string, type: string): 
   const value = object[name];
   if (value === undefined || value === null) return undefined;
   if (typeof value !== type || (type === 'number' && !Number.isSafeInteger(value)))
-    throw badRequest(
-      `json: cannot unmarshal ${typeof value} into Go struct field DeleteOptions.${name}`,
-    );
+    throw badRequest(`json: cannot unmarshal ${typeof value} into Go struct field DeleteOptions.${name}`);
   return value as T;
 }
 
 function stringList(value: unknown): readonly string[] | undefined {
   if (value === undefined || value === null) return undefined;
   if (!Array.isArray(value) || !value.every((entry) => typeof entry === 'string'))
-    throw badRequest('json: cannot unmarshal value into Go struct field DeleteOptions.dryRun of type []string');
+    throw badRequest(
+      'json: cannot unmarshal value into Go struct field DeleteOptions.dryRun of type []string',
+    );
   return value as string[];
 }

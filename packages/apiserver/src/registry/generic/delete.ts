@@ -54,8 +54,7 @@ export function validateDeleteOptions(options: DeleteOptions): void {
       notSupported('propagationPolicy', propagationPolicy, ['Foreground', 'Background', 'Orphan', 'nil']),
     );
   errors.push(...validateDryRun(options.dryRun ?? []));
-  if (errors.length > 0)
-    throw invalid({ group: 'meta.k8s.io', kind: 'DeleteOptions' }, '', errors);
+  if (errors.length > 0) throw invalid({ group: 'meta.k8s.io', kind: 'DeleteOptions' }, '', errors);
 }
 
 const POLICIES = ['Foreground', 'Background', 'Orphan'];
@@ -117,12 +116,7 @@ export async function deleteObject(scope: WriteScope, options: DeleteOptions): P
   }
 }
 
-function nextStep(
-  scope: WriteScope,
-  options: DeleteOptions,
-  record: ObjectRecord,
-  isMarked: boolean,
-): Step {
+function nextStep(scope: WriteScope, options: DeleteOptions, record: ObjectRecord, isMarked: boolean): Step {
   if (isMarked) return { kind: 'remove' };
   const { strategy, storage } = scope.served;
   const now = scope.services.clock.now();
@@ -276,12 +270,7 @@ function resourceName({ groupResource: { group, resource } }: ServedResource): s
   return group === '' ? resource : `${resource}.${group}`;
 }
 
-function answer(
-  served: ServedResource,
-  gone: boolean,
-  record: ObjectRecord,
-  isWaiting: boolean,
-): Deleted {
+function answer(served: ServedResource, gone: boolean, record: ObjectRecord, isWaiting: boolean): Deleted {
   return {
     gone,
     record,

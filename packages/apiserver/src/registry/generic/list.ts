@@ -5,7 +5,6 @@
 import {
   badRequest,
   expired,
-
   parseFieldSelector,
   parseLabelSelector,
   SelectorError,
@@ -222,11 +221,7 @@ function continueAfter(
   selection: Selection,
   revision: number,
 ): string {
-  return encodeContinue(
-    `${last.key}\u0000`,
-    served.storage.cache.rangeOf(selection).start,
-    revision,
-  );
+  return encodeContinue(`${last.key}\u0000`, served.storage.cache.rangeOf(selection).start, revision);
 }
 
 function readError(
@@ -310,4 +305,3 @@ export function* recordsOf(list: ListResult): Generator<ObjectRecord> {
   for (const { records, from, to } of list.stretches)
     for (let at = from; at < to; at++) yield records[at] as ObjectRecord;
 }
-

@@ -1,6 +1,12 @@
 /** What upstream does to every object on its way in, whatever its kind. */
 import type { Draft, KubeObject } from '@k8ts/api';
-import { badRequest, jsonEqual, nameIsDNSSubdomain, nameIsPathSegment, type NameRule } from '@k8ts/apimachinery';
+import {
+  badRequest,
+  jsonEqual,
+  nameIsDNSSubdomain,
+  nameIsPathSegment,
+  type NameRule,
+} from '@k8ts/apimachinery';
 import type { ServedResource } from '../served-resource.ts';
 import type { StrategyContext } from '../contract.ts';
 
@@ -25,9 +31,7 @@ export function ensureNamespace(metadata: Metadata, expected: string): void {
   if (namespace === '') metadata.namespace = expected;
   else if (expected === '') delete metadata.namespace;
   else
-    throw badRequest(
-      'the namespace of the provided object does not match the namespace sent on the request',
-    );
+    throw badRequest('the namespace of the provided object does not match the namespace sent on the request');
 }
 
 const MAX_NAME_LENGTH = 63;

@@ -1,18 +1,15 @@
 /** CreateOptions, UpdateOptions, PatchOptions and ListOptions from the query, checked with upstream's words. */
 import {
-
   forbiddenField,
   invalid,
   notSupported,
   required,
-
   validateFieldManager,
   type FieldError,
+  type FieldValidation,
 } from '@k8ts/apimachinery';
 import { booleanParameter, integerParameter, type Query } from '../../request/query.ts';
 import type { RequestContext } from '../../request/request-context.ts';
-
-export type FieldValidation = 'Ignore' | 'Warn' | 'Strict';
 
 export interface WriteOptions {
   readonly dryRun: boolean;
@@ -159,9 +156,7 @@ export function listParameters(query: Query, isWatch: boolean): ListParameters {
     allowWatchBookmarks,
     sendInitialEvents: initialEvents,
   };
-  const errors = isWatch
-    ? validateWatch(parameters)
-    : validateList({ ...parameters, sendInitialEvents });
+  const errors = isWatch ? validateWatch(parameters) : validateList({ ...parameters, sendInitialEvents });
   if (errors.length > 0) throw invalid({ group: 'meta.k8s.io', kind: 'ListOptions' }, '', errors);
   return parameters;
 }
@@ -181,9 +176,7 @@ function validateList(parameters: ListParameters): FieldError[] {
     if (match !== 'Exact' && match !== 'NotOlderThan')
       errors.push(notSupported(path, match, ['Exact', 'NotOlderThan', '']));
     if (match === 'Exact' && resourceVersion === '0')
-      errors.push(
-        forbiddenField(path, 'resourceVersionMatch "exact" is forbidden for resourceVersion "0"'),
-      );
+      errors.push(forbiddenField(path, 'resourceVersionMatch "exact" is forbidden for resourceVersion "0"'));
   }
   if (parameters.sendInitialEvents !== undefined)
     errors.push(forbiddenField('sendInitialEvents', 'sendInitialEvents is forbidden for list'));
@@ -227,4 +220,3 @@ export function parseResourceVersion(text: string): number {
   if (!Number.isSafeInteger(value)) throw invalid({ group: '', kind: '' }, '', [error()]);
   return value;
 }
-

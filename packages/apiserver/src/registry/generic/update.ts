@@ -30,6 +30,8 @@ export interface UpdatePlan {
   readonly followsOld?: boolean;
   /** A change by the server itself (a binding): nothing is put back, and only the metadata is validated. */
   readonly skipStrategy?: boolean;
+  /** Goes through the rules of the object itself, whatever the subresource (scale). */
+  readonly asObject?: boolean;
 }
 
 export interface Preconditions {
@@ -45,6 +47,7 @@ export type UpdateOutcome = Written & { readonly created: boolean };
  */
 export async function updateObject(scope: WriteScope, plan: UpdatePlan): Promise<UpdateOutcome> {
   const { served } = scope;
+  const rules = plan.skipStrategy === true ? undefined : plan.asObject === true ? '' : scope.subresource;
   const { storage, groupResource } = served;
   let old = await storage.get(scope.namespace, scope.name);
   for (;;) {
@@ -60,7 +63,7 @@ export async function updateObject(scope: WriteScope, plan: UpdatePlan): Promise
     checkPreconditions(scope, plan.preconditions, old);
     const draft = await plan.draft(old);
     checkResourceVersion(scope, plan, draft, old);
-    const outcome = await updateOnce(scope, draft, old, plan.skipStrategy === true);
+    const outcome = await updateOnce(scope, draft, old, rules);
     if (!(outcome instanceof LostRace)) return { ...outcome, created: false };
     old = outcome.current;
   }
@@ -91,9 +94,10 @@ async function updateOnce(
   scope: WriteScope,
   draft: Draft<KubeObject>,
   old: ObjectRecord,
-  skipStrategy: boolean,
+  /** The subresource whose rules count; undefined: none do. */
+  rules: string | undefined,
 ): Promise<Written | LostRace> {
-  const { served, services, subresource } = scope;
+  const { served, services } = scope;
   const { strategy, storage } = served;
   const before = old.object;
   const context = strategyContext(scope);
@@ -102,23 +106,18 @@ async function updateOnce(
   ensureNamespace(metadata, storage.info.namespaced ? scope.namespace : '');
 
   if (scope.admit) {
-    const pending = services.admission.admit(
-      admissionAttributes(scope, 'UPDATE', scope.name, draft, before),
-    );
+    const pending = services.admission.admit(admissionAttributes(scope, 'UPDATE', scope.name, draft, before));
     if (pending !== undefined) await pending;
   }
-  const pendingAllocation =
-    subresource === '' ? strategy?.allocate?.(draft, before, context) : undefined;
-  const allocation =
-    pendingAllocation instanceof Promise ? await pendingAllocation : pendingAllocation;
+  const pendingAllocation = rules === '' ? strategy?.allocate?.(draft, before, context) : undefined;
+  const allocation = pendingAllocation instanceof Promise ? await pendingAllocation : pendingAllocation;
   let stored = false;
   try {
     keepSystemFields(draft, before);
-    if (!skipStrategy) prepareForUpdate(served, subresource, draft, before, context);
+    if (rules !== undefined) prepareForUpdate(served, rules, draft, before, context);
     fillFromOld(draft, before);
-    validateChange(scope, draft, before, context, skipStrategy);
-    for (const text of strategy?.warnings?.(draft, before) ?? [])
-      if (subresource === '' && !skipStrategy) scope.warn(text);
+    validateChange(scope, draft, before, context, rules);
+    if (rules === '') for (const text of strategy?.warnings?.(draft, before) ?? []) scope.warn(text);
     if (scope.admit) {
       const pending = services.admission.validate(
         admissionAttributes(scope, 'UPDATE', scope.name, draft, before),
@@ -134,6 +133,7 @@ async function updateOnce(
       return { object: draft };
     }
     if (scope.dryRun) return { object: draft };
+    if (sameButForTimes(draft, before)) return { record: old };
     const result = await storage.update(old, draft);
     if (result instanceof LostRace) return result;
     stored = true;
@@ -156,31 +156,28 @@ function fillFromOld({ metadata }: Draft<KubeObject>, old: KubeObject): void {
   if ((metadata.uid ?? '') === '' && before.uid !== undefined) metadata.uid = before.uid;
   if (before.creationTimestamp !== undefined) metadata.creationTimestamp = before.creationTimestamp;
   if (before.deletionTimestamp !== undefined) metadata.deletionTimestamp = before.deletionTimestamp;
-  if (
-    before.deletionGracePeriodSeconds !== undefined &&
-    metadata.deletionGracePeriodSeconds === undefined
-  )
+  if (before.deletionGracePeriodSeconds !== undefined && metadata.deletionGracePeriodSeconds === undefined)
     metadata.deletionGracePeriodSeconds = before.deletionGracePeriodSeconds;
   if (metadata.selfLink !== undefined) delete metadata.selfLink;
 }
 
 function validateChange(
-  { served, subresource }: WriteScope,
+  { served }: WriteScope,
   draft: Draft<KubeObject>,
   old: KubeObject,
   context: ReturnType<typeof strategyContext>,
-  skipStrategy: boolean,
+  rules: string | undefined,
 ): void {
   const { info, strategy } = served;
   const errors: FieldError[] = [...validateObjectMetaUpdate(draft.metadata, old.metadata)];
-  const rules = skipStrategy
-    ? undefined
-    : subresource === ''
-      ? strategy?.validateUpdate?.(draft, old, context)
-      : strategy?.subresources?.[subresource]?.validateUpdate?.(draft, old, context);
-  if (rules !== undefined) errors.push(...rules);
-  if (errors.length > 0)
-    throw invalid({ group: info.group, kind: info.kind }, draft.metadata.name, errors);
+  const found =
+    rules === undefined
+      ? undefined
+      : rules === ''
+        ? strategy?.validateUpdate?.(draft, old, context)
+        : strategy?.subresources?.[rules]?.validateUpdate?.(draft, old, context);
+  if (found !== undefined) errors.push(...found);
+  if (errors.length > 0) throw invalid({ group: info.group, kind: info.kind }, draft.metadata.name, errors);
 }
 
 /** The last finalizer is gone from an object that waits for its deletion (ShouldDeleteDuringUpdate). */
@@ -201,10 +198,7 @@ export function checkPreconditions(
   const { uid, resourceVersion } = preconditions;
   const foundUid = record?.object.metadata.uid ?? '';
   if (uid !== undefined && uid !== foundUid)
-    throw preconditionFailed(
-      scope,
-      `UID in precondition: ${uid}, UID in object meta: ${foundUid}`,
-    );
+    throw preconditionFailed(scope, `UID in precondition: ${uid}, UID in object meta: ${foundUid}`);
   const foundVersion = String(record?.revision ?? '');
   if (resourceVersion !== undefined && resourceVersion !== foundVersion)
     throw preconditionFailed(
@@ -223,7 +217,7 @@ function preconditionFailed({ served, namespace, name }: WriteScope, message: st
 }
 
 /** Whether two objects say the same apart from times in managed fields, which alone are no change. */
-export function sameButForTimes(left: KubeObject, right: KubeObject): boolean {
+function sameButForTimes(left: KubeObject, right: KubeObject): boolean {
   return jsonEqual(withoutTimes(left), withoutTimes(right));
 }
 

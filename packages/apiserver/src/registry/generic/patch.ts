@@ -1,0 +1,83 @@
+import type { KubeObject } from '@k8ts/api';
+import {
+  applyJsonMergePatch,
+  applyJsonPatch,
+  applyStrategicMergePatch,
+  badRequest,
+  jsonPatchUnknownFields,
+  unsupportedMediaType,
+  type JsonObject,
+  type JsonValue,
+} from '@k8ts/apimachinery';
+import type { RequestContext } from '../../request/request-context.ts';
+import type { ServedResource } from '../served-resource.ts';
+import { mediaTypeOf, MAX_BODY_BYTES } from './decode.ts';
+
+export type PatchType = 'json' | 'merge' | 'strategic' | 'apply';
+
+const PATCH_TYPES: Readonly<Record<string, PatchType>> = {
+  'application/json-patch+json': 'json',
+  'application/merge-patch+json': 'merge',
+  'application/strategic-merge-patch+json': 'strategic',
+  'application/apply-patch+yaml': 'apply',
+};
+
+export interface Patch {
+  readonly type: PatchType;
+  /** Decoded; of an apply the configuration. */
+  readonly value: unknown;
+  /** What strict validation says of the patch itself: duplicate fields, unknown members of operations. */
+  readonly strictErrors: readonly string[];
+}
+
+/** Throws 415 for what is no patch type. */
+export function patchTypeOf(context: RequestContext): PatchType {
+  const type = context.headers['content-type'] === undefined ? undefined : PATCH_TYPES[mediaTypeOf(context)];
+  if (type === undefined)
+    throw unsupportedMediaType(
+      `the body of the request was in an unknown format - accepted media types include: ${Object.keys(PATCH_TYPES).join(', ')}`,
+    );
+  return type;
+}
+
+/** Reads and parses the patch. Throws 400 and 413. */
+export async function readPatch(
+  context: RequestContext,
+  type: PatchType,
+  parse: (
+    text: string,
+    type: PatchType,
+  ) => { readonly value: unknown; readonly strictErrors: readonly string[] },
+): Promise<Patch> {
+  const { body } = context.init;
+  const { value, strictErrors } =
+    body.kind === 'value'
+      ? typeof body.value === 'string'
+        ? parse(body.value, type)
+        : { value: body.value, strictErrors: [] }
+      : parse((await body.read(MAX_BODY_BYTES)).toString(), type);
+  return {
+    type,
+    value,
+    strictErrors: type === 'json' ? [...strictErrors, ...jsonPatchUnknownFields(value)] : strictErrors,
+  };
+}
+
+/** The patched object in the served version: shares what the patch did not touch with `current`. */
+export function applyPatchTo(served: ServedResource, current: KubeObject, patch: Patch): JsonObject {
+  const document = current as unknown as JsonObject;
+  switch (patch.type) {
+    case 'json': {
+      const result: JsonValue = applyJsonPatch(document, patch.value);
+      if (typeof result !== 'object' || result === null || Array.isArray(result))
+        throw badRequest('the patch does not leave an object');
+      return result as JsonObject;
+    }
+    case 'merge':
+      return applyJsonMergePatch(document, patch.value);
+    case 'strategic':
+      return applyStrategicMergePatch(document, patch.value, served.schema());
+    case 'apply':
+      throw new TypeError('server-side apply is done by the field manager');
+  }
+}
