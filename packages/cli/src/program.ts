@@ -1,0 +1,275 @@
+import { homedir, hostname } from 'node:os';
+import { join } from 'node:path';
+import { Command, InvalidArgumentError, Option } from 'commander';
+import type { Clock } from '@k8ts/base';
+import type {
+  ClusterStatus,
+  ComponentCommand,
+  ImageRow,
+  ProgramActions,
+  RunningCluster,
+  UpOptions,
+} from './contract.ts';
+import { UserError } from './contract.ts';
+import { startDetached } from './detach.ts';
+import { terminalProgress } from './progress.ts';
+
+export interface ProgramOptions {
+  readonly actions: ProgramActions;
+  readonly version: string;
+  readonly clock: Clock;
+  /** How this program is started again in the background: the interpreter with its arguments, before ours. */
+  readonly self: readonly string[];
+}
+
+/** Runs the command line to its end; resolves to the exit code. */
+export async function runProgram(args: readonly string[], options: ProgramOptions): Promise<number> {
+  const program = createProgram(options).exitOverride();
+  try {
+    await program.parseAsync([...args], { from: 'user' });
+    return 0;
+  } catch (error) {
+    if (isCommanderExit(error)) return error.exitCode;
+    const text = error instanceof UserError ? error.message : ((error as Error).stack ?? String(error));
+    process.stderr.write(`error: ${text}\n`);
+    return 1;
+  }
+}
+
+function isCommanderExit(error: unknown): error is { readonly exitCode: number } {
+  return (
+    error instanceof Error &&
+    'exitCode' in error &&
+    String((error as { code?: string }).code).startsWith('commander.')
+  );
+}
+
+export function defaultDataDir(): string {
+  return process.getuid?.() === 0 ? '/var/lib/k8ts' : join(homedir(), '.local', 'share', 'k8ts');
+}
+
+function defaultKubeconfig(): string {
+  // kubectl writes to the first file of the list.
+  const [first] = (process.env['KUBECONFIG'] ?? '').split(process.platform === 'win32' ? ';' : ':');
+  return first === undefined || first === '' ? join(homedir(), '.kube', 'config') : first;
+}
+
+export function createProgram({ actions, version, clock, self }: ProgramOptions): Command {
+  const program = new Command('k8ts')
+    .description('Kubernetes, whole, in one program')
+    .version(version, '--version', 'print the version')
+    .helpCommand('help [command]', 'show the help of a command')
+    .showHelpAfterError('(k8ts help shows what there is)');
+  const dataDir = (): Option =>
+    new Option('--data-dir <dir>', 'where the cluster keeps what it must not lose').default(defaultDataDir());
+
+  program
+    .command('up')
+    .description('start a cluster here and wait until it is ready; Ctrl-C stops it')
+    .option('--detach', 'leave it running in the background', false)
+    .addOption(dataDir())
+    .option('--kubeconfig <file>', 'the kubeconfig that the cluster is added to', defaultKubeconfig())
+    .option('--port <number>', 'port of the API server; 0 takes any that is free', portNumber, 6443)
+    .option('--store <kind>', 'lmdb, memory, or the URLs of an etcd cluster', 'lmdb')
+    .option('--no-node', 'do not run pods on this machine')
+    .option('--node-name <name>', 'name of this machine in the cluster', hostname().toLowerCase())
+    .addOption(
+      new Option('--runtime <name>', 'what runs the containers of this machine')
+        .choices(['auto', 'oci', 'simulated'])
+        .default('auto'),
+    )
+    .option('--simulate <number>', 'simulated nodes besides', wholeNumber, 0)
+    .option('--images <dir>', 'image archives to load')
+    .option('--static-pods <dir>', 'manifests of pods that this machine runs whatever the API server says')
+    .action(async (given: UpFlags) => {
+      const { detach, staticPods, ...flags } = given;
+      const up: UpOptions = { ...flags, images: given.images, staticPodPath: staticPods };
+      const progress = terminalProgress(process.stdout, clock);
+      if (detach) {
+        await startDetached(self, up, progress);
+        return;
+      }
+      let cluster: RunningCluster;
+      try {
+        cluster = await actions.up(up, progress);
+        progress.end('done');
+      } catch (error) {
+        progress.end('failed');
+        throw error;
+      }
+      process.stdout.write(nextSteps(up, cluster));
+      process.send?.('ready');
+      const signal = await Promise.race([nextSignal(), cluster.ended.then(() => undefined)]);
+      if (signal !== undefined) process.stdout.write(`\n`);
+      progress.step('stopping the cluster');
+      await cluster.stop();
+      progress.end('done');
+    });
+
+  program
+    .command('down')
+    .description('stop the cluster; its data stay')
+    .addOption(dataDir())
+    .action(async (options: { dataDir: string }) => {
+      const progress = terminalProgress(process.stdout, clock);
+      await actions.down(options, progress);
+      progress.end('done');
+    });
+
+  program
+    .command('status')
+    .description('say whether the cluster runs and how it does')
+    .addOption(dataDir())
+    .action(async (options: { dataDir: string }) => {
+      const status = await actions.status(options);
+      process.stdout.write(statusText(status));
+      if (status.state !== 'running') process.exitCode = 3; // as `systemctl status` does
+    });
+
+  program
+    .command('reset')
+    .description('stop the cluster and delete its data')
+    .addOption(dataDir())
+    .action(async (options: { dataDir: string }) => {
+      const progress = terminalProgress(process.stdout, clock);
+      await actions.reset(options, progress);
+      progress.end('done');
+    });
+
+  program.addCommand(imageCommand(actions, dataDir));
+  for (const component of actions.components) program.addCommand(componentCommand(component));
+  return program;
+}
+
+interface UpFlags extends Omit<UpOptions, 'images' | 'staticPodPath'> {
+  readonly detach: boolean;
+  readonly images?: string;
+  readonly staticPods?: string;
+}
+
+function imageCommand({ images }: ProgramActions, dataDir: () => Option): Command {
+  const command = new Command('image').description('images of the embedded runtime');
+  command
+    .command('import <archive...>')
+    .description('load images from docker or OCI archives')
+    .addOption(dataDir())
+    .action(async (archives: string[], options: { dataDir: string }) => {
+      for (const archive of archives)
+        for (const name of await images.import(options, archive)) process.stdout.write(`${name}\n`);
+    });
+  command
+    .command('list')
+    .alias('ls')
+    .description('list the images')
+    .addOption(dataDir())
+    .action(async (options: { dataDir: string }) => {
+      process.stdout.write(imageTable(await images.list(options)));
+    });
+  command
+    .command('pull <image>')
+    .description('load an image from its registry')
+    .addOption(dataDir())
+    .action(async (image: string, options: { dataDir: string }) => {
+      process.stdout.write(`${await images.pull(options, image)}\n`);
+    });
+  command
+    .command('tag <image> <tag>')
+    .description('give an image another name')
+    .addOption(dataDir())
+    .action((image: string, tag: string, options: { dataDir: string }) => images.tag(options, image, tag));
+  command
+    .command('rm <image...>')
+    .description('remove images')
+    .addOption(dataDir())
+    .action(async (names: string[], options: { dataDir: string }) => {
+      for (const name of names) await images.remove(options, name);
+    });
+  return command;
+}
+
+function componentCommand(component: ComponentCommand): Command {
+  const command = new Command(component.name).description(component.description);
+  for (const flag of component.flags) {
+    const option = new Option(`--${flag.name} <value>`, flag.description);
+    if (flag.default !== undefined) option.default(flag.default);
+    if (flag.required === true) option.makeOptionMandatory();
+    command.addOption(option);
+  }
+  return command.action(async (_options: unknown, self: Command) => {
+    const flags = Object.fromEntries(
+      component.flags.flatMap(({ name }) => {
+        const value: unknown = self.getOptionValue(camelCase(name));
+        return typeof value === 'string' ? [[name, value]] : [];
+      }),
+    );
+    const controller = new AbortController();
+    const stop = (): void => controller.abort(new Error('stopped'));
+    process.once('SIGINT', stop);
+    process.once('SIGTERM', stop);
+    await component.run(flags, controller.signal);
+  });
+}
+
+function camelCase(flag: string): string {
+  return flag.replace(/-(.)/g, (_match, letter: string) => letter.toUpperCase());
+}
+
+function portNumber(text: string): number {
+  const port = wholeNumber(text);
+  if (port > 65535) throw new InvalidArgumentError('A port is at most 65535.');
+  return port;
+}
+
+function wholeNumber(text: string): number {
+  if (!/^\d{1,7}$/.test(text)) throw new InvalidArgumentError('Not a whole number.');
+  return Number(text);
+}
+
+function nextSignal(): Promise<NodeJS.Signals> {
+  return new Promise((resolve) => {
+    for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const)
+      process.once(signal, () => resolve(signal));
+  });
+}
+
+export function nextSteps({ kubeconfig }: UpOptions, { server }: RunningCluster): string {
+  return [
+    '',
+    `The cluster is ready at ${server}; the context "k8ts" in ${kubeconfig} is the current one. Now try:`,
+    '',
+    '    kubectl get nodes',
+    '    kubectl apply -f examples/demo/demo.yaml',
+    '    kubectl get pods --watch',
+    '',
+  ].join('\n');
+}
+
+function statusText({ state, pid, server, details }: ClusterStatus): string {
+  const head =
+    state === 'running'
+      ? `running at ${server ?? '?'} (process ${String(pid)})`
+      : state === 'stopped'
+        ? 'stopped; `k8ts up` starts it again'
+        : 'there is no cluster; `k8ts up` makes one';
+  return [head, ...details.map((line) => `  ${line}`), ''].join('\n');
+}
+
+function imageTable(rows: readonly ImageRow[]): string {
+  const lines = rows.flatMap(({ id, tags, size }) =>
+    (tags.length === 0 ? ['<none>'] : tags).map((tag) => [
+      tag,
+      id.replace('sha256:', '').slice(0, 12),
+      `${(size / 1e6).toFixed(1)} MB`,
+    ]),
+  );
+  const all = [['IMAGE', 'ID', 'SIZE'], ...lines];
+  const width = (column: number): number => Math.max(...all.map((line) => (line[column] ?? '').length));
+  return `${all
+    .map((line) =>
+      line
+        .map((cell, i) => cell.padEnd(width(i)))
+        .join('  ')
+        .trimEnd(),
+    )
+    .join('\n')}\n`;
+}
