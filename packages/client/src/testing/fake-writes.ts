@@ -177,7 +177,14 @@ function merge(current: StoredObject, body: StoredObject, part: WritePart, hasSt
   if (part === 'finalize') return { ...current, spec: body['spec'] };
   if (part === 'status') {
     const { status: _, ...rest } = current;
-    return (body['status'] === undefined ? rest : { ...rest, status: body['status'] }) as StoredObject;
+    // As for most built-in kinds, annotations may be written together with the status; labels and spec may not.
+    const { annotations } = body.metadata;
+    const { annotations: __, ...metadata } = rest.metadata;
+    return {
+      ...rest,
+      metadata: annotations === undefined ? metadata : { ...metadata, annotations },
+      ...(body['status'] === undefined ? {} : { status: body['status'] }),
+    } as StoredObject;
   }
   const { status: _, ...bodyWithoutStatus } = body;
   const { status } = current;
