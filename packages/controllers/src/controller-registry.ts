@@ -1,4 +1,5 @@
 import type { ControllerDefinition } from './contract.ts';
+import { deploymentController } from './deployment/controller.ts';
 import { namespaceController } from './namespace/controller.ts';
 import { replicaSetController, replicationController } from './replicaset/controller.ts';
 import { rootCAPublisherController } from './root-ca-publisher-controller.ts';
@@ -11,6 +12,7 @@ export const controllerRegistry: readonly ControllerDefinition[] = [
   namespaceController,
   serviceAccountController,
   rootCAPublisherController,
+  deploymentController,
   replicaSetController,
   replicationController,
 ];

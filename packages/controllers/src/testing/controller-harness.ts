@@ -1,9 +1,13 @@
+import { setMaxListeners } from 'node:events';
+
 import { VirtualClock, createMetrics, seededRandom, silentLogger } from '@k8ts/base';
 import type { Logger, Metrics } from '@k8ts/base';
 import { FakeApi } from '@k8ts/client/testing';
 
 import type { ControllerDefinition, ControllerOptions } from '../contract.ts';
 import { runControllerManager } from '../controller-manager.ts';
+import { runPods } from './pod-runner.ts';
+import type { PodRunnerOptions } from './pod-runner.ts';
 
 /**
  * Controllers on virtual time against a FakeApi:
@@ -18,8 +22,10 @@ export class ControllerHarness implements AsyncDisposable {
   readonly metrics: Metrics = createMetrics();
   readonly #stop = new AbortController();
   #running: Promise<void> = Promise.resolve();
+  #pods: Promise<void> = Promise.resolve();
 
   constructor() {
+    setMaxListeners(0, this.#stop.signal);
     this.clock = new VirtualClock();
     this.api = new FakeApi({ clock: this.clock });
   }
@@ -55,8 +61,13 @@ export class ControllerHarness implements AsyncDisposable {
     );
   }
 
+  /** Lets pods run; see `runPods`. */
+  runPods(options: PodRunnerOptions = {}): void {
+    this.#pods = runPods(this.api, this.clock, this.#stop.signal, options);
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
     this.#stop.abort(new Error('test ended'));
-    await this.#running;
+    await Promise.all([this.#running, this.#pods]);
   }
 }

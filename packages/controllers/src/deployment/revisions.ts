@@ -1,0 +1,86 @@
+import type { appsv1 } from '@k8ts/api';
+
+import { maxSurge, wantedReplicas } from './scaling.ts';
+
+export const REVISION = 'deployment.kubernetes.io/revision';
+export const REVISION_HISTORY = 'deployment.kubernetes.io/revision-history';
+export const DESIRED_REPLICAS = 'deployment.kubernetes.io/desired-replicas';
+export const MAX_REPLICAS = 'deployment.kubernetes.io/max-replicas';
+
+/** A history longer than this is cut at its old end. */
+const MAX_HISTORY_LENGTH = 2000;
+
+/** These describe the object they are on; all others of a Deployment are copied to its ReplicaSets. */
+const NOT_COPIED: ReadonlySet<string> = new Set([
+  'kubectl.kubernetes.io/last-applied-configuration',
+  REVISION,
+  REVISION_HISTORY,
+  DESIRED_REPLICAS,
+  MAX_REPLICAS,
+  'deprecated.deployment.rollback.to',
+]);
+
+type Annotations = Readonly<Record<string, string>>;
+
+/** 0 where there is none that can be read. */
+export function revisionOf(replicaSet: appsv1.ReplicaSet): number {
+  return numberOf(replicaSet.metadata.annotations?.[REVISION]) ?? 0;
+}
+
+export function maxRevision(replicaSets: readonly appsv1.ReplicaSet[]): number {
+  return Math.max(0, ...replicaSets.map(revisionOf));
+}
+
+export function desiredReplicasOf(replicaSet: appsv1.ReplicaSet): number | undefined {
+  return numberOf(replicaSet.metadata.annotations?.[DESIRED_REPLICAS]);
+}
+
+export function maxReplicasOf(replicaSet: appsv1.ReplicaSet): number | undefined {
+  return numberOf(replicaSet.metadata.annotations?.[MAX_REPLICAS]);
+}
+
+function numberOf(text: string | undefined): number | undefined {
+  return text !== undefined && /^\d{1,15}$/.test(text) ? Number(text) : undefined;
+}
+
+/** The size the Deployment wants, noted on each of its ReplicaSets: how scaling is told from rolling out. */
+export function replicaAnnotations(deployment: appsv1.Deployment): Annotations {
+  const desired = wantedReplicas(deployment);
+  return {
+    [DESIRED_REPLICAS]: String(desired),
+    [MAX_REPLICAS]: String(desired + maxSurge(deployment)),
+  };
+}
+
+/**
+ * The annotations of the newest ReplicaSet: the Deployment's own, and its revision. A ReplicaSet that becomes the newest
+ * again (a rollback) gets a new revision, and the old one goes to its history. Returns `current` itself when nothing changes.
+ */
+export function newestAnnotations(
+  deployment: appsv1.Deployment,
+  current: Annotations,
+  revision: number,
+): Annotations {
+  const next: Record<string, string> = { ...current };
+  let changed = false;
+  for (const [name, value] of Object.entries(deployment.metadata.annotations ?? {})) {
+    if (NOT_COPIED.has(name) || next[name] === value) continue;
+    next[name] = value;
+    changed = true;
+  }
+  const old = current[REVISION];
+  // Old ReplicaSets may have been deleted meanwhile; the number never goes down.
+  if ((numberOf(old) ?? 0) < revision) {
+    next[REVISION] = String(revision);
+    changed = true;
+    if (old !== undefined) next[REVISION_HISTORY] = appendHistory(current[REVISION_HISTORY], old);
+  }
+  return changed ? next : current;
+}
+
+function appendHistory(history: string | undefined, revision: string): string {
+  const revisions = history === undefined || history === '' ? [] : history.split(',');
+  revisions.push(revision);
+  while (revisions.length > 1 && revisions.join(',').length > MAX_HISTORY_LENGTH) revisions.shift();
+  return revisions.join(',');
+}
