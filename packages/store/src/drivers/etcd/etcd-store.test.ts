@@ -1,3 +1,9 @@
+import { spawnSync } from 'node:child_process';
+import { readFileSync, writeFileSync } from 'node:fs';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+
 import { realClock, sleep } from '@k8ts/base';
 import { describe, expect, test } from 'vitest';
 
@@ -10,6 +16,7 @@ import { findEtcd, startTestEtcd } from './test-etcd.ts';
 
 const clock = realClock;
 const binary = findEtcd();
+const hasOpenssl = spawnSync('openssl', ['version']).status === 0;
 const advance = (milliseconds: number): Promise<void> => sleep(clock, milliseconds);
 
 if (binary === undefined) {
@@ -70,6 +77,28 @@ if (binary === undefined) {
       await expect(opening).rejects.toThrow(/no etcd answers at http:\/\/127.0.0.1:1: /);
     });
 
+    test.skipIf(!hasOpenssl)('TLS with client certificates (needs openssl)', async () => {
+      await using files = await makeCertificates();
+      await using etcd = await startTestEtcd(binary, [
+        ...['--cert-file', files.path('server.crt'), '--key-file', files.path('server.key')],
+        ...['--client-cert-auth', '--trusted-ca-file', files.path('ca.crt')],
+      ]);
+      const endpoints = etcd.secureEndpoint;
+      const [ca, cert, key] = ['ca.crt', 'client.crt', 'client.key'].map((name) =>
+        readFileSync(files.path(name)),
+      );
+      if (ca === undefined || cert === undefined || key === undefined) throw new Error('no certificates');
+      await using store = await openEtcdStore({ endpoints, clock, tls: { ca, cert, key } });
+      const watch = record(store, '/a');
+      await watch.handle.ready;
+      expect((await put(store, '/a', '1')).succeeded).toBe(true);
+      await watch.count(1);
+      for (const tls of [{ ca }, { cert, key }])
+        await expect(openEtcdStore({ endpoints, clock, tls, connectTimeout: 200 })).rejects.toThrow(
+          UnavailableError,
+        );
+    });
+
     test('a value beyond the limit of etcd is refused, and so is what follows a close', async () => {
       await using etcd = await startTestEtcd(binary);
       const store = await openEtcdStore({ endpoints: etcd.endpoint, clock });
@@ -106,3 +135,37 @@ test.each([
   ['3.6.0-rc.1', true],
   ['4.0.0', true],
 ])('progress of etcd %s', (version, expected) => expect(answersProgress(version)).toBe(expected));
+
+/** An authority, and certificates of it for a server on loopback and a client. */
+async function makeCertificates(): Promise<AsyncDisposable & { path(name: string): string }> {
+  const directory = await mkdtemp(join(tmpdir(), 'k8ts-certificates-'));
+  const openssl = (...flags: string[]): void => {
+    const { status, stderr } = spawnSync('openssl', flags, { cwd: directory, encoding: 'utf8' });
+    if (status !== 0) throw new Error(stderr);
+  };
+  const newKey = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes'];
+  openssl('req', '-x509', ...newKey, '-days', '1', '-subj', '/CN=ca', '-keyout', 'ca.key', '-out', 'ca.crt');
+  for (const name of ['server', 'client']) {
+    writeFileSync(
+      join(directory, 'names'),
+      'subjectAltName=IP:127.0.0.1\nextendedKeyUsage=serverAuth,clientAuth\n',
+    );
+    openssl('req', ...newKey, '-subj', `/CN=${name}`, '-keyout', `${name}.key`, '-out', `${name}.csr`);
+    const issuer = [
+      '-CA',
+      'ca.crt',
+      '-CAkey',
+      'ca.key',
+      '-CAcreateserial',
+      '-days',
+      '1',
+      '-extfile',
+      'names',
+    ];
+    openssl('x509', '-req', '-in', `${name}.csr`, ...issuer, '-out', `${name}.crt`);
+  }
+  return {
+    path: (name) => join(directory, name),
+    [Symbol.asyncDispose]: () => rm(directory, { recursive: true }),
+  };
+}

@@ -10,6 +10,8 @@ import { realClock, sleep } from '@k8ts/base';
 /** A real etcd for tests: one member on loopback, in a directory of its own. */
 export interface TestEtcd extends AsyncDisposable {
   readonly endpoint: string;
+  /** The same over TLS; answers only if `flags` name certificates. */
+  readonly secureEndpoint: string;
   /** Kills it with SIGKILL. */
   kill(): Promise<void>;
   /** Starts it again, with its data, at the same place. */
@@ -28,8 +30,10 @@ export function findEtcd(): string | undefined {
 
 export async function startTestEtcd(binary: string, flags: readonly string[] = []): Promise<TestEtcd> {
   const directory = await mkdtemp(join(tmpdir(), 'k8ts-etcd-'));
-  const [clientPort, peerPort] = await freePorts();
+  const [clientPort, peerPort, securePort] = await freePorts();
   const endpoint = `http://127.0.0.1:${clientPort}`;
+  const secureEndpoint = `https://127.0.0.1:${securePort}`;
+  const clientUrls = flags.length === 0 ? endpoint : `${endpoint},${secureEndpoint}`;
   const peer = `http://127.0.0.1:${peerPort}`;
   let child: ChildProcess | undefined;
 
@@ -47,7 +51,7 @@ export async function startTestEtcd(binary: string, flags: readonly string[] = [
       binary,
       [
         ...['--name', 'test', '--data-dir', directory, '--logger', 'zap', '--log-level', 'error'],
-        ...['--listen-client-urls', endpoint, '--advertise-client-urls', endpoint],
+        ...['--listen-client-urls', clientUrls, '--advertise-client-urls', clientUrls],
         ...['--listen-peer-urls', peer, '--initial-advertise-peer-urls', peer],
         ...['--initial-cluster', `test=${peer}`, ...flags],
       ],
@@ -76,6 +80,7 @@ export async function startTestEtcd(binary: string, flags: readonly string[] = [
   }
   return {
     endpoint,
+    secureEndpoint,
     kill,
     start,
     [Symbol.asyncDispose]: async () => {
@@ -85,9 +90,9 @@ export async function startTestEtcd(binary: string, flags: readonly string[] = [
   };
 }
 
-async function freePorts(): Promise<[number, number]> {
+async function freePorts(): Promise<[number, number, number]> {
   const servers = await Promise.all(
-    [0, 1].map(
+    [0, 1, 2].map(
       () =>
         new Promise<ReturnType<typeof createServer>>((resolve) => {
           const server = createServer().listen(0, '127.0.0.1', () => resolve(server));
@@ -96,5 +101,5 @@ async function freePorts(): Promise<[number, number]> {
   );
   const ports = servers.map((server) => (server.address() as { port: number }).port);
   await Promise.all(servers.map((server) => new Promise((resolve) => server.close(resolve))));
-  return ports as [number, number];
+  return ports as [number, number, number];
 }
