@@ -2,8 +2,8 @@
  * YAML as Kubernetes reads and writes it (sigs.k8s.io/yaml over go-yaml v2): YAML 1.1 booleans and octals, but neither
  * base-60 numbers nor dates; repeated keys are allowed, the last one wins, and strict callers are told.
  */
-import { Composer, isScalar, LineCounter, Parser, stringify, visit } from 'yaml';
-import type { CST, Document, DocumentOptions, ParseOptions, SchemaOptions, Tags } from 'yaml';
+import { Composer, CST, isScalar, Lexer, LineCounter, Parser, stringify, visit } from 'yaml';
+import type { Document, DocumentOptions, ParseOptions, SchemaOptions, Tags } from 'yaml';
 import { goQuote } from '../go-quote.ts';
 import { isWithinDepth, MAX_JSON_DEPTH } from '../json.ts';
 import type { JsonValue } from '../json.ts';
@@ -62,10 +62,40 @@ export function parseYamlDocuments(text: string): JsonValue[] {
 
 /**
  * The library builds documents recursively, and running out of stack inside of it may take the process down (V8 cannot
- * compile a regular expression then, and aborts). So depth is measured on the tokens, which come without recursion.
+ * compile a regular expression then, and aborts). So depth is measured before: what can nest on one line while the text is
+ * split into lexemes, which keeps hostile texts cheap, and the rest on the tokens, which come without recursion.
  */
 function documentsOf(text: string, lineCounter: LineCounter): readonly Document.Parsed[] {
-  const tokens = [...new Parser(lineCounter.addNewLine).parse(text)];
+  lineCounter.addNewLine(0);
+  const parser = new Parser(lineCounter.addNewLine);
+  const tokens: CST.Token[] = [];
+  let flowDepth = 0;
+  let indicatorsOnLine = 0;
+  for (const lexeme of new Lexer().lex(text)) {
+    switch (CST.tokenType(lexeme)) {
+      case 'flow-map-start':
+      case 'flow-seq-start':
+        flowDepth++;
+        break;
+      case 'flow-map-end':
+      case 'flow-seq-end':
+        flowDepth--;
+        break;
+      case 'seq-item-ind':
+      case 'explicit-key-ind':
+      case 'map-value-ind':
+        if (flowDepth === 0) indicatorsOnLine++;
+        break;
+      case 'newline':
+        indicatorsOnLine = 0;
+        break;
+      default:
+    }
+    if (flowDepth > MAX_JSON_DEPTH || indicatorsOnLine > MAX_JSON_DEPTH)
+      throw new YamlError('exceeded max depth');
+    for (const token of parser.next(lexeme)) tokens.push(token);
+  }
+  for (const token of parser.end()) tokens.push(token);
   if (!areWithinDepth(tokens)) throw new YamlError('exceeded max depth');
   return [...new Composer(OPTIONS).compose(tokens)] as Document.Parsed[];
 }
