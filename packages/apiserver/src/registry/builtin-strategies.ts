@@ -18,6 +18,8 @@ import { serviceAccountStrategy } from './core/service-account.ts';
 import { DEFAULT_SERVICE_NETWORK, type ServiceNetwork } from './core/service/allocation.ts';
 import { serviceStrategy } from './core/service/strategy.ts';
 import { endpointSliceStrategy } from './discovery/endpoint-slice.ts';
+import { clusterRoleBindingStrategy, roleBindingStrategy } from './rbac/role-binding.ts';
+import { clusterRoleStrategy, roleStrategy } from './rbac/role.ts';
 import { priorityClassStrategy } from './scheduling/priority-class.ts';
 
 export interface BuiltinStrategyOptions {
@@ -43,6 +45,10 @@ export function builtinStrategies(options: BuiltinStrategyOptions = {}): readonl
     any(leaseStrategy),
     any(endpointSliceStrategy),
     any(priorityClassStrategy),
+    any(roleStrategy),
+    any(clusterRoleStrategy),
+    any(roleBindingStrategy),
+    any(clusterRoleBindingStrategy),
   ];
 }
 
