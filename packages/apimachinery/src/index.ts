@@ -35,3 +35,6 @@ export {
 } from './codec/decode-object.ts';
 export type { DecodedObject, DecodeOptions, FieldValidation, ParsedBody } from './codec/decode-object.ts';
 export { formatYaml, parseYaml, parseYamlDocuments, YamlError } from './codec/yaml.ts';
+export { applyDefaults } from './schema/default.ts';
+export { pruneObject } from './schema/prune.ts';
+export type { Pruned } from './schema/prune.ts';

@@ -145,7 +145,7 @@ function normalizeFields(
       (dropped ??= new Set()).add(key);
     } else if (normal !== child) {
       if (out === value && !context.owned) out = { ...value };
-      (out as MutableJsonObject)[key] = normal;
+      out[key] = normal;
     }
   }
   context.path.length = at;
@@ -155,7 +155,7 @@ function normalizeFields(
   for (const { name, zero } of zeroFieldsOf(schema)) {
     if (out[name] !== undefined) continue;
     if (out === value && !context.owned) out = { ...value };
-    (out as MutableJsonObject)[name] = zero;
+    out[name] = zero;
   }
   return out;
 }
@@ -238,7 +238,7 @@ function normalizeMap(
     const normal = normalizeValue(child, items, liveChild, owner, context) ?? zeroElement(items);
     if (normal === child) continue;
     if (out === value && !context.owned) out = { ...value };
-    setOwn(out as MutableJsonObject, key, normal);
+    setOwn(out, key, normal);
   }
   context.path.length = at;
   context.isField.length = at;

@@ -56,7 +56,7 @@ export function withLastApplied(object: JsonObject, patch: JsonObject, manager: 
   const { [LAST_APPLIED_ANNOTATION]: _previous, ...others } = annotations;
   let size = Buffer.byteLength(LAST_APPLIED_ANNOTATION) + Buffer.byteLength(value);
   for (const [name, text] of Object.entries(others))
-    size += Buffer.byteLength(name) + Buffer.byteLength(String(text));
+    size += Buffer.byteLength(name) + (typeof text === 'string' ? Buffer.byteLength(text) : 0);
   const next = size > TOTAL_ANNOTATION_SIZE_LIMIT ? others : { ...others, [LAST_APPLIED_ANNOTATION]: value };
   return { ...object, metadata: { ...metadata, annotations: next } };
 }

@@ -137,6 +137,6 @@ export function listItemFault(schema: Schema, relation: Relation, item: JsonValu
 export function isEmptyContainer(value: JsonValue): boolean {
   if (isJsonArray(value)) return value.length === 0;
   if (!isJsonObject(value)) return false;
-  for (const key in value as JsonObject) if (value[key] !== undefined) return false;
+  for (const key in value) if (value[key] !== undefined) return false;
   return true;
 }

@@ -46,7 +46,7 @@ function mergeLists(live: JsonArray, applied: JsonArray, schema: Schema, relatio
   const liveItems = new Map<string, JsonValue | undefined>();
   for (const [position, element] of liveElements.entries()) {
     // Repeated items are not merged with, they are replaced.
-    liveItems.set(element, liveItems.has(element) ? undefined : (live[position] as JsonValue));
+    liveItems.set(element, liveItems.has(element) ? undefined : live[position]);
   }
   const appliedItems = new Set(appliedElements);
   const shared = appliedElements.filter((element) => liveItems.has(element));

@@ -97,7 +97,7 @@ describe('lists with a merge key', () => {
 describe('lists of scalars', () => {
   const finalizers = (original: string[], patch: object): unknown =>
     applyStrategicMergePatch(
-      frozen({ metadata: { finalizers: original } }) as never,
+      frozen({ metadata: { finalizers: original } }),
       frozen({ metadata: patch }),
       POD,
     )['metadata'];
@@ -175,7 +175,7 @@ describe('maps', () => {
 
 test('what is not touched is shared', () => {
   const document = frozen({ metadata: { name: 'a' }, spec: { containers: [{ name: 'a' }], nodeName: 'n' } });
-  const patched = applyStrategicMergePatch(document as never, { spec: { nodeName: 'm' } }, POD);
+  const patched = applyStrategicMergePatch(document, { spec: { nodeName: 'm' } }, POD);
   expect(patched['metadata']).toBe(document.metadata);
   expect((patched['spec'] as JsonObject)['containers']).toBe(document.spec.containers);
 });
