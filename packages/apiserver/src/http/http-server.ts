@@ -12,7 +12,7 @@ import {
 } from 'node:http2';
 import type { AddressInfo, Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
-import { TLSSocket } from 'node:tls';
+import type { TLSSocket } from 'node:tls';
 import type { Clock, Logger } from '@k8ts/base';
 import { errorMessage } from '@k8ts/base';
 import { http1Responder, http2Responder, type Responder } from './responder.ts';
@@ -206,7 +206,12 @@ function http1Request(message: IncomingMessage, end: ServerResponse | Duplex): H
   };
 }
 
-/** The TLS side of a connection, for client certificates. */
+/**
+ * The TLS side of a connection, for client certificates. The socket of an HTTP/2 session is a proxy that passes methods on
+ * but does not answer `in`.
+ */
 export function tlsSocketOf(socket: Socket | TLSSocket): TLSSocket | undefined {
-  return 'getPeerCertificate' in socket ? socket : undefined;
+  return typeof (socket as Partial<TLSSocket>).getPeerCertificate === 'function'
+    ? (socket as TLSSocket)
+    : undefined;
 }

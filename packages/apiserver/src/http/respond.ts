@@ -78,20 +78,27 @@ export function respondError(
   const { retryAfterSeconds } = status.details ?? {};
   if (retryAfterSeconds !== undefined && (status.code === 429 || status.code >= 500))
     headers['Retry-After'] = String(retryAfterSeconds);
-  let format: OutputFormat | undefined;
-  try {
-    format = context === undefined ? undefined : negotiate(context);
-  } catch {
-    format = undefined; // the client accepts nothing we have: JSON then
-  }
-  const plain: OutputFormat = { serializer: 'json', transform: 'none', metaVersion: 'v1', pretty: false };
-  const chosen = format ?? plain;
-  const body = formatObject(services.output, { ...chosen, transform: 'none' }, status);
-  headers['Content-Type'] = contentTypeOf(chosen);
+  const { format, body } = formattedStatus(context, status);
+  headers['Content-Type'] = contentTypeOf(format);
   headers['Content-Length'] = body.length;
   responder.start(status.code, headers);
   responder.end(body);
   return status.code;
+}
+
+const PLAIN_JSON: OutputFormat = { serializer: 'json', transform: 'none', metaVersion: 'v1', pretty: false };
+
+/** In the form the client wants, if it wants one we have; else as JSON. */
+function formattedStatus(
+  context: RequestContext | undefined,
+  status: Status,
+): { readonly format: OutputFormat; readonly body: Buffer } {
+  try {
+    const format = context === undefined ? PLAIN_JSON : negotiate(context);
+    return { format, body: formatObject(format, status) };
+  } catch {
+    return { format: PLAIN_JSON, body: formatObject(PLAIN_JSON, status) };
+  }
 }
 
 export function statusOf(logger: Logger, error: unknown): Status {
@@ -213,9 +220,7 @@ function respondWatch(
       resolve();
     };
     const sendError = (error: StatusError): void => {
-      responder.write(
-        encoder.frame('ERROR', formatStatusObject(error.status)),
-      );
+      responder.write(encoder.frame('ERROR', error.status));
     };
     responder.start(200, headers);
     // Clients wait for the headers before they trust the watch; HTTP/1.1 keeps them back until the first write.
@@ -259,10 +264,6 @@ function respondWatch(
       finish();
     }
   });
-}
-
-function formatStatusObject(status: Status): object {
-  return status;
 }
 
 async function respondRaw(

@@ -1,6 +1,12 @@
 /** Objects, lists and events in the form that was asked for. */
-import type { KubeObject } from '@k8ts/api';
-import { notAcceptable } from '@k8ts/apimachinery';
+import { schemaOf, type KubeObject, type Schema } from '@k8ts/api';
+import {
+  encodeProtobuf,
+  encodeProtobufWatchFrame,
+  formatYaml,
+  hasProtobuf,
+  notAcceptable,
+} from '@k8ts/apimachinery';
 import type { Clock } from '@k8ts/base';
 import type { RequestContext } from '../request/request-context.ts';
 import type { ListResult, ObjectResult, RecordResult } from '../request/result.ts';
@@ -28,7 +34,7 @@ export function encodeRecord(
 ): Buffer {
   if (format.transform === 'none' && format.serializer === 'json' && !format.pretty)
     return bytesOf(served, record);
-  return formatObject(output, format, transformed(output, context, format, served, objectOf(served, record)));
+  return formatObject(format, transformed(output, context, format, served, objectOf(served, record)));
 }
 
 export function encodeObject(
@@ -41,7 +47,7 @@ export function encodeObject(
     served === undefined
       ? object
       : transformed(output, context, format, served, object as KubeObject);
-  return formatObject(output, format, shown);
+  return formatObject(format, shown);
 }
 
 /** A list in any other form than plain JSON. Yields between parts of long lists. */
@@ -65,10 +71,10 @@ export async function encodeWholeList(
   switch (format.transform) {
     case 'Table': {
       const table = printedTable(output, context, format, served, objects);
-      return formatObject(output, format, { ...table, metadata });
+      return formatObject(format, { ...table, metadata });
     }
     case 'PartialObjectMetadataList':
-      return formatObject(output, format, {
+      return formatObject(format, {
         kind: 'PartialObjectMetadataList',
         apiVersion: `meta.k8s.io/${format.metaVersion}`,
         metadata,
@@ -79,10 +85,11 @@ export async function encodeWholeList(
         `you requested PartialObjectMetadata, but the requested object is a list (${served.info.listKind})`,
       );
     case 'none':
-      return formatObject(output, format, {
+      return formatObject(format, {
         kind: served.info.listKind,
         apiVersion: served.apiVersion,
         metadata,
+        // Protobuf never says them inside lists, and JSON should not.
         items: objects.map(({ kind: _kind, apiVersion: _version, ...item }) => item),
       });
   }
@@ -112,16 +119,41 @@ export function eventEncoder(
 }
 
 function formatFrame(format: OutputFormat, type: string, object: object): Buffer {
-  if (format.serializer === 'json') return Buffer.from(`${JSON.stringify({ type, object })}\n`);
-  throw notAcceptable(`watches are served as application/json only`);
+  switch (format.serializer) {
+    case 'json':
+      return Buffer.from(`${JSON.stringify({ type, object })}\n`);
+    case 'yaml':
+      return Buffer.from(`---\n${formatYaml({ type, object })}`);
+    case 'protobuf':
+      return asBuffer(encodeProtobufWatchFrame(type, encodeProtobuf(protobufSchema(object), object)));
+  }
 }
 
-export function formatObject(_output: Output, format: OutputFormat, object: object): Buffer {
-  if (format.serializer !== 'json')
-    throw notAcceptable('only the following media types are accepted: application/json');
-  return Buffer.from(
-    `${format.pretty ? JSON.stringify(object, undefined, 2) : JSON.stringify(object)}\n`,
-  );
+/** Any object with apiVersion and kind. Throws 406 for what has no protobuf form. */
+export function formatObject(format: OutputFormat, object: object): Buffer {
+  switch (format.serializer) {
+    case 'json':
+      return Buffer.from(
+        `${format.pretty ? JSON.stringify(object, undefined, 2) : JSON.stringify(object)}\n`,
+      );
+    case 'yaml':
+      return Buffer.from(formatYaml(object));
+    case 'protobuf':
+      return asBuffer(encodeProtobuf(protobufSchema(object), object));
+  }
+}
+
+function protobufSchema(object: { readonly apiVersion?: string; readonly kind?: string }): Schema {
+  const { apiVersion = '', kind = '' } = object;
+  const slash = apiVersion.indexOf('/');
+  const schema = schemaOf(slash < 0 ? '' : apiVersion.slice(0, slash), apiVersion.slice(slash + 1), kind);
+  if (schema === undefined || !hasProtobuf(schema))
+    throw notAcceptable('only the following media types are accepted: application/json, application/yaml');
+  return schema;
+}
+
+function asBuffer(bytes: Uint8Array): Buffer {
+  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
 }
 
 function transformed(

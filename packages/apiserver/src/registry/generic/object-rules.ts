@@ -65,9 +65,10 @@ export function dedupOwnerReferences(
   );
 }
 
-/** How names of a kind are checked; upstream checks the path segment rule for all, and most kinds the subdomain rule. */
-export function nameRuleOf(served: ServedResource): NameRule {
-  return served.strategy?.validateName?.bind(served.strategy) ?? nameIsDNSSubdomain;
+/** How names of a kind are checked. Those of roles and their bindings hold colons; everything else is a DNS name. */
+export function nameRuleOf({ strategy, info }: ServedResource): NameRule {
+  if (strategy?.validateName !== undefined) return strategy.validateName.bind(strategy);
+  return info.group === 'rbac.authorization.k8s.io' ? nameIsPathSegment : nameIsDNSSubdomain;
 }
 
 export { nameIsPathSegment };
