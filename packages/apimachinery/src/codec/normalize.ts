@@ -11,7 +11,7 @@ import { isJsonArray, isJsonObject, MAX_JSON_DEPTH, setOwn } from '../json.ts';
 import type { JsonArray, JsonObject, JsonValue, MutableJsonObject } from '../json.ts';
 import { goQuote } from '../go-quote.ts';
 import { QuantityError } from '../quantity.ts';
-import { zeroFieldsOf, zeroObjectOf } from '../schema/zero-value.ts';
+import { ownZero, zeroFieldsOf, zeroObjectOf } from '../schema/zero-value.ts';
 import { TimeError } from '../time.ts';
 import { countMembers } from './json-scan.ts';
 import { Base64Error, goTypeName, isScalarType, normalizeScalar, ScalarFault } from './scalars.ts';
@@ -155,7 +155,7 @@ function normalizeFields(
   for (const { name, zero } of zeroFieldsOf(schema)) {
     if (out[name] !== undefined) continue;
     if (out === value && !context.owned) out = { ...value };
-    out[name] = zero;
+    out[name] = context.owned ? ownZero(zero) : zero;
   }
   return out;
 }

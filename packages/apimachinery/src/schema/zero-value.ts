@@ -44,6 +44,15 @@ export function zeroObjectOf(schema: Schema): JsonObject {
   return object;
 }
 
+/** A zero for an object that its holder goes on changing. */
+export function ownZero(zero: JsonValue): JsonValue {
+  if (typeof zero !== 'object' || zero === null) return zero;
+  if (Array.isArray(zero)) return [];
+  const own: MutableJsonObject = {};
+  for (const [name, value] of Object.entries(zero)) own[name] = ownZero(value as JsonValue);
+  return own;
+}
+
 function zeroOf({ name, schema, omitEmpty, pointer, protoNumber }: FieldSchema): JsonValue | undefined {
   if (pointer) return undefined;
   // Structs are written whether or not they say omitempty. (Go forbids structs that contain themselves.)
