@@ -77,7 +77,7 @@ export function jsonEqual(left: unknown, right: unknown): boolean {
 export function goValueText(value: unknown): string {
   if (value === null || value === undefined) return '<nil>';
   if (Array.isArray(value)) return `[${value.map(goValueText).join(' ')}]`;
-  if (typeof value !== 'object') return String(value);
+  if (typeof value !== 'object') return `${value as string | number | boolean}`;
   const entries = Object.entries(value as JsonObject)
     .sort(([a], [b]) => (a < b ? -1 : 1))
     .map(([key, child]) => `${key}:${goValueText(child)}`);

@@ -107,7 +107,7 @@ function parse(text: string, layout: string): Parsed {
   if (Number(zone[2] ?? 0) > 24 || Number(zone[3] ?? 0) > 60)
     throw new TimeError(`${head}: time zone offset ${Number(zone[2]) > 24 ? 'hour' : 'minute'} out of range`);
   if (rest !== '') throw new TimeError(`${head}: extra text: ${goQuote(rest)}`);
-  const [year, , month, , day, , hour, , minute, , second] = parts.map(Number) as number[];
+  const [year, , month, , day, , hour, , minute, , second] = parts.map<number>(Number);
   const date = new Date(0);
   date.setUTCFullYear(year as number, (month as number) - 1, day);
   if (date.getUTCDate() !== day) throw new TimeError(`${head}: day out of range`);

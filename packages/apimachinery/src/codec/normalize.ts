@@ -145,7 +145,7 @@ function normalizeFields(
       (dropped ??= new Set()).add(key);
     } else if (normal !== child) {
       if (out === value && !context.owned) out = { ...value };
-      out[key] = normal;
+      setOwn(out, key, normal);
     }
   }
   context.path.length = at;
@@ -155,7 +155,7 @@ function normalizeFields(
   for (const { name, zero } of zeroFieldsOf(schema)) {
     if (out[name] !== undefined) continue;
     if (out === value && !context.owned) out = { ...value };
-    out[name] = context.owned ? ownZero(zero) : zero;
+    setOwn(out, name, context.owned ? ownZero(zero) : zero);
   }
   return out;
 }

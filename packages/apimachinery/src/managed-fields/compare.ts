@@ -130,7 +130,7 @@ function compareFields(
 }
 
 function put(set: FieldSet | undefined, element: string, node: FieldSet): FieldSet {
-  const target = set ?? {};
+  const target: MutableFieldSet = set ?? {};
   target[element] = node;
   return target;
 }

@@ -5,7 +5,7 @@
 import { createSchema } from '@k8ts/api';
 import type { Schema } from '@k8ts/api';
 import { isJsonArray, isJsonObject } from '../json.ts';
-import type { JsonObject, JsonValue } from '../json.ts';
+import type { JsonValue } from '../json.ts';
 import { goJson } from '../validation/field-errors.ts';
 import { valueElement } from './field-set.ts';
 

@@ -4,7 +4,7 @@
  */
 import type { FieldSchema, Schema } from '@k8ts/api';
 import { getOwn, isJsonArray, setOwn } from '../json.ts';
-import type { JsonArray, JsonObject, JsonValue, MutableJsonObject } from '../json.ts';
+import type { JsonArray, JsonObject, JsonValue } from '../json.ts';
 import { zeroFieldsOf } from './zero-value.ts';
 
 /**
