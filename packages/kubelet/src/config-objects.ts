@@ -80,7 +80,7 @@ export class ConfigObjects implements ConfigSource {
     const watched = this.#watched.get(`${kind}/${namespace}/${name}`);
     if (watched === undefined) return this.#client.resource(typeOf(kind), namespace).get(name);
     await watched.ready;
-    if (watched.object === undefined) throw notFound({ group: '', resource: `${kind.toLowerCase()}s` }, name);
+    if (watched.object === undefined) throw notFound({ group: '', resource: kind.toLowerCase() }, name);
     return watched.object;
   }
 

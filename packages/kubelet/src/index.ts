@@ -3,3 +3,10 @@ export type { Kubelet } from './kubelet.ts';
 export { DEFAULT_KUBELET_PORT, DEFAULT_MAX_PODS, KUBELET_VERSION } from './kubelet-options.ts';
 export type { KubeletOptions } from './kubelet-options.ts';
 export type { ServedNode } from './server/served-node.ts';
+export { startSimulatedNodes } from './simulated/simulated-nodes.ts';
+export type {
+  SimulatedNodes,
+  SimulatedNodesOptions,
+  SimulatedNodeSpec,
+} from './simulated/simulated-nodes.ts';
+export type { SimulatedNode } from './simulated/simulated-node.ts';

@@ -139,7 +139,8 @@ async function start(options: KubeletOptions, scope: Scope): Promise<Kubelet> {
       : createSourceProber(runtime.probes);
   const probes = scope.use(new ProbeManager({ clock, logger, events, prober, onChange: wake }));
   const cgroups =
-    options.cgroupRoot === false || runtime.logs !== undefined
+    // Containers that a runtime answers the probes of are no processes.
+    options.cgroupRoot === false || runtime.probes !== undefined
       ? noCgroups
       : await createCgroupManager({ clock, logger, root: options.cgroupRoot ?? 'kubepods' });
   const mounter = options.mounter ?? linuxMounter;

@@ -1,5 +1,4 @@
 import { corev1 } from '@k8ts/api';
-import { isNotFound } from '@k8ts/apimachinery';
 import { type Clock, errorMessage, every, type Logger, type Random, sleep } from '@k8ts/base';
 import type { Client, EventRecorder } from '@k8ts/client';
 import type { Image } from '@k8ts/cri';
@@ -28,7 +27,7 @@ const REGISTER_FIRST_RETRY = 100;
 const REGISTER_LAST_RETRY = 7_000;
 
 /**
- * Registers the node and keeps its status and lease: the status is computed every 10 s and written when it changed or
+ * Registers the node (once: a node that is deleted from the API stays deleted until its kubelet is started again) and keeps its status and lease: the status is computed every 10 s and written when it changed or
  * 5 minutes have passed; the lease is renewed every 10 s.
  */
 export class NodeReporter {
@@ -108,13 +107,6 @@ export class NodeReporter {
       await this.#write(status, signal);
     } catch (error) {
       if (signal.aborted) return;
-      if (isNotFound(error)) {
-        // Somebody deleted the node: it comes back, as upstream's does.
-        this.#node = undefined;
-        this.#status = undefined;
-        await this.register(signal).catch(() => undefined);
-        return;
-      }
       logger.warn('Unable to update node status', { node: identity.name, error: errorMessage(error) });
     }
   }

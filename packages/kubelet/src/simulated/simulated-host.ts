@@ -1,5 +1,5 @@
 import type { Clock, Logger } from '@k8ts/base';
-import type { Client, EventRecorder } from '@k8ts/client';
+import type { EventRecorder } from '@k8ts/client';
 import type { ContainerConfig, SimulatedRuntime } from '@k8ts/cri';
 
 import { createImageManager } from '../images/image-manager.ts';
@@ -17,7 +17,6 @@ import { createSourceProber } from '../probes/prober.ts';
 import type { StatusManager } from '../status-manager.ts';
 
 export interface SimulatedHostOptions {
-  readonly client: Client;
   readonly clock: Clock;
   readonly logger: Logger;
   readonly events: EventRecorder;

@@ -63,7 +63,6 @@ export async function startTestNode(options: TestNodeOptions = {}): Promise<Test
   });
   const host: PodHost & Disposable = {
     ...createSimulatedHost({
-      client: api.client,
       clock,
       logger: silentLogger,
       events: recorder,
