@@ -26,6 +26,8 @@ export interface RuntimeUnderTest extends AsyncDisposable {
     readonly container: TestContainerOptions;
     readonly sandbox?: Partial<PodSandboxConfig>;
   };
+  /** Resolves when a started container behaves as its workload says; its process may need a moment. */
+  untilReady(containerId: string, workload: Workload): Promise<void>;
   /** The log of a container as text in the CRI format. */
   readLog(containerId: string): Promise<string>;
   /** Lets time pass until the condition holds; throws when it does not in due time. */
@@ -57,6 +59,7 @@ export function describeRuntimeContract(name: string, open: () => Promise<Runtim
       const config = testContainerConfig('main', subject.image, { ...container, ...options });
       const id = await service().createContainer(sandboxId, config, sandboxConfig);
       await service().startContainer(id);
+      await subject.untilReady(id, workload);
       return { sandboxId, id };
     }
 
@@ -107,6 +110,7 @@ export function describeRuntimeContract(name: string, open: () => Promise<Runtim
       const running = await service().containerStatus(id);
       expect(running.state).toBe('CONTAINER_RUNNING');
       expect(running.startedAt).toBeGreaterThanOrEqual(running.createdAt);
+      await subject.untilReady(id, 'runs');
 
       await service().stopContainer(id, 10);
       const stopped = await service().containerStatus(id);

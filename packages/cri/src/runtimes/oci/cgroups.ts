@@ -117,6 +117,11 @@ export async function removeCgroup(cgroups: Cgroups, path: string): Promise<void
   for (const each of directories(cgroups, path)) await removeTree(each);
 }
 
+/** Removes a group that has nothing below it; one that has stays. */
+export async function removeEmptyCgroup(cgroups: Cgroups, path: string): Promise<void> {
+  for (const each of directories(cgroups, path)) await rmdir(each).catch(() => undefined);
+}
+
 async function removeTree(path: string): Promise<void> {
   let entries;
   try {

@@ -1,7 +1,7 @@
 import { mkdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { constants as osConstants } from 'node:os';
 import { dirname, join, resolve } from 'node:path';
-import { errorMessage } from '@k8ts/base';
+import { errorMessage, sleep } from '@k8ts/base';
 import { RuntimeNotFoundError } from '../../contract.ts';
 import type { ContainerConfig, PodSandboxConfig } from '../../contract.ts';
 import { isNotFound } from '../../files/atomic-file.ts';
@@ -20,6 +20,7 @@ const SIGKILL = 9;
 const UNKNOWN_EXIT_CODE = 255;
 /** How long after the process is gone the exit file may take; conmon writes it at once. */
 const EXIT_FILE_PATIENCE = 2000;
+const EXIT_FILE_INTERVAL = 10;
 
 /** Makes root file system and bundle. When it throws, nothing is left. */
 export async function createContainer(
@@ -117,14 +118,12 @@ export async function startContainer(engine: Engine, id: string): Promise<void> 
       await engine.saveContainer(container);
       await engine.runtime.start(id);
     } catch (error) {
-      await engine.runtime
-        .delete(id)
-        .catch((failure: unknown) =>
-          engine.logger.warn('cannot delete a container that did not start', {
-            id,
-            error: errorMessage(failure),
-          }),
-        );
+      await engine.runtime.delete(id).catch((failure: unknown) =>
+        engine.logger.warn('cannot delete a container that did not start', {
+          id,
+          error: errorMessage(failure),
+        }),
+      );
       await recordExit(engine, container, {
         exitCode: 128,
         reason: 'StartError',
@@ -160,7 +159,7 @@ export async function killContainer(engine: Engine, id: string): Promise<void> {
   if (container?.state !== 'CONTAINER_RUNNING') return;
   const ended = engine.untilEnded(id);
   await signalProcess(container.process, SIGKILL);
-  await checkExit(engine, id);
+  void checkExit(engine, id);
   await ended;
 }
 
@@ -185,13 +184,13 @@ export async function checkExit(engine: Engine, id: string): Promise<void> {
   const exit = await readExitFile(engine, id);
   if (exit !== undefined) return finishExit(engine, id, exit);
   if (await isAlive(container.process)) return;
-  await new Promise<void>((done) => engine.clock.setTimeout(done, EXIT_FILE_PATIENCE));
-  const late = await readExitFile(engine, id);
-  await finishExit(
-    engine,
-    id,
-    late ?? { exitCode: UNKNOWN_EXIT_CODE, finishedAt: engine.clock.now(), unknown: true },
-  );
+  const finishedAt = engine.clock.now();
+  for (let waited = 0; waited < EXIT_FILE_PATIENCE; waited += EXIT_FILE_INTERVAL) {
+    await sleep(engine.clock, EXIT_FILE_INTERVAL);
+    const late = await readExitFile(engine, id);
+    if (late !== undefined) return finishExit(engine, id, late);
+  }
+  await finishExit(engine, id, { exitCode: UNKNOWN_EXIT_CODE, finishedAt, unknown: true });
 }
 
 interface ExitFile {

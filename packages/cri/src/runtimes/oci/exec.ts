@@ -1,7 +1,8 @@
 import { spawn } from 'node:child_process';
 import type { ChildProcess } from 'node:child_process';
-import { readFile, readdir, readlink, rm } from 'node:fs/promises';
+import { readFile, readdir, readlink, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { sleep } from '@k8ts/base';
 import type { Clock, Logger } from '@k8ts/base';
 import { ExecTimeoutError } from '../../contract.ts';
 import type {
@@ -13,6 +14,7 @@ import type {
 } from '../../contract.ts';
 import { COMMAND_ENVIRONMENT, run } from './command.ts';
 import type { OciRuntime } from './oci-runtime.ts';
+import type { OciProcess, OciSpec } from './oci-spec.ts';
 
 const SIGKILL = 9;
 /** As the kubelet's limit for what a probe or hook may say. */
@@ -30,6 +32,41 @@ export interface ExecContext {
 
 let commands = 0;
 
+/** The files of one command: what to run, for the OCI runtime, and its pid, from it. */
+interface CommandFiles {
+  readonly specFile: string;
+  readonly pidFile: string;
+}
+
+/** A command runs as the container's own process does: user, groups, capabilities, environment, directory. */
+async function prepareCommand(
+  context: ExecContext,
+  command: readonly string[],
+  terminal: boolean,
+): Promise<CommandFiles> {
+  if (command.length === 0) throw new Error('no command specified');
+  const spec = JSON.parse(await readFile(join(context.bundle, 'config.json'), 'utf8')) as OciSpec;
+  const base = join(context.bundle, `exec-${process.pid}-${commands++}`);
+  const files = { specFile: `${base}.json`, pidFile: `${base}.pid` };
+  const environment = spec.process.env.filter((variable) => !variable.startsWith('TERM='));
+  const ofCommand: OciProcess = {
+    ...spec.process,
+    args: command,
+    terminal,
+    env: terminal ? [...environment, 'TERM=xterm'] : environment,
+  };
+  await writeFile(files.specFile, JSON.stringify(ofCommand), { mode: 0o600 });
+  return files;
+}
+
+function execArguments({ specFile, pidFile }: CommandFiles, id: string, ...options: string[]): string[] {
+  return ['exec', ...options, '--process', specFile, '--pid-file', pidFile, id];
+}
+
+async function removeFiles(files: CommandFiles): Promise<void> {
+  await Promise.all([rm(files.specFile, { force: true }), rm(files.pidFile, { force: true })]);
+}
+
 /** Runs a command in a container to its end, without input. */
 export async function execSync(
   context: ExecContext,
@@ -37,8 +74,8 @@ export async function execSync(
   command: readonly string[],
   timeoutSeconds: number,
 ): Promise<ExecSyncResult> {
-  const pidFile = join(context.bundle, `exec-${process.pid}-${commands++}.pid`);
-  const call = context.runtime.command('exec', '--pid-file', pidFile, id, ...command);
+  const files = await prepareCommand(context, command, false);
+  const call = context.runtime.command(...execArguments(files, id));
   const child = spawn(call.program, call.args, {
     stdio: ['ignore', 'pipe', 'pipe'],
     env: COMMAND_ENVIRONMENT,
@@ -50,7 +87,7 @@ export async function execSync(
     timeoutSeconds > 0
       ? context.clock.setTimeout(() => {
           timedOut = true;
-          void killCommand(child, pidFile);
+          void killCommand(context, child, files);
         }, timeoutSeconds * 1000)
       : undefined;
   try {
@@ -61,7 +98,7 @@ export async function execSync(
     return { stdout: stdout(), stderr: stderr(), exitCode };
   } finally {
     cancelTimeout?.();
-    await rm(pidFile, { force: true });
+    await removeFiles(files);
   }
 }
 
@@ -74,11 +111,10 @@ export async function execStreams(
   signal: AbortSignal,
 ): Promise<ExitStatus> {
   signal.throwIfAborted();
-  const pidFile = join(context.bundle, `exec-${process.pid}-${commands++}.pid`);
-  const child = request.tty
-    ? spawnOnTerminal(context, pidFile, id, request.command)
-    : spawnPlain(context, pidFile, id, request.command, streams);
-  const onAbort = (): void => void killCommand(child, pidFile);
+  const files = await prepareCommand(context, request.command, request.tty);
+  const child = request.tty ? spawnOnTerminal(context, files, id) : spawnPlain(context, files, id, streams);
+  const onAbort = (): void => void killCommand(context, child, files);
+  if (signal.aborted) onAbort();
   signal.addEventListener('abort', onAbort, { once: true });
   const stopInput = connectInput(child, streams);
   child.stdout?.on('data', (chunk: Buffer) => forward(chunk, streams.stdout, child.stdout));
@@ -91,18 +127,17 @@ export async function execStreams(
     signal.removeEventListener('abort', onAbort);
     stopInput();
     resizing?.stop();
-    await rm(pidFile, { force: true });
+    await removeFiles(files);
   }
 }
 
 function spawnPlain(
   context: ExecContext,
-  pidFile: string,
+  files: CommandFiles,
   id: string,
-  command: readonly string[],
   streams: ContainerStreams,
 ): ChildProcess {
-  const call = context.runtime.command('exec', '--pid-file', pidFile, id, ...command);
+  const call = context.runtime.command(...execArguments(files, id));
   return spawn(call.program, call.args, {
     stdio: [streams.stdin === undefined ? 'ignore' : 'pipe', 'pipe', 'pipe'],
     env: COMMAND_ENVIRONMENT,
@@ -113,16 +148,11 @@ function spawnPlain(
  * Node cannot make a terminal. `script` can: it runs the command on a new one and copies between it and its own streams.
  * The OCI runtime then makes the container's terminal and keeps its size the same as this one's.
  */
-function spawnOnTerminal(
-  context: ExecContext,
-  pidFile: string,
-  id: string,
-  command: readonly string[],
-): ChildProcess {
+function spawnOnTerminal(context: ExecContext, files: CommandFiles, id: string): ChildProcess {
   if (context.script === undefined) {
     throw new Error('a terminal needs the program "script" of util-linux (Debian: apt install bsdutils)');
   }
-  const call = context.runtime.command('exec', '--tty', '--pid-file', pidFile, id, ...command);
+  const call = context.runtime.command(...execArguments(files, id, '--tty'));
   const line = [call.program, ...call.args].map(shellQuote).join(' ');
   const args = [
     '--quiet',
@@ -211,15 +241,24 @@ async function childTerminal(pid: number): Promise<string | undefined> {
   return undefined;
 }
 
+const KILL_PATIENCE = 2000;
+const KILL_INTERVAL = 10;
+
 /** Kills the command itself, by the pid the runtime wrote down, and then the runtime's process that waits for it. */
-async function killCommand(child: ChildProcess, pidFile: string): Promise<void> {
-  const pid = Number((await readFile(pidFile, 'utf8').catch(() => '')).trim());
-  if (pid > 0) await killTree(pid);
-  child.kill('SIGTERM');
-  // Its output may be held open by what the command left behind.
+async function killCommand(context: ExecContext, child: ChildProcess, files: CommandFiles): Promise<void> {
+  const running = (): boolean => child.exitCode === null && child.signalCode === null;
+  // It may still be on its way into the container; killing the runtime now would leave the command behind.
+  for (let waited = 0; running() && waited < KILL_PATIENCE; waited += KILL_INTERVAL) {
+    const pid = Number((await readFile(files.pidFile, 'utf8').catch(() => '')).trim());
+    if (pid > 0) await killTree(pid);
+    // The runtime itself is left to notice: it must reap the command, or a zombie would hold the container's end up
+    // wherever the machine's first process does not reap.
+    await sleep(context.clock, KILL_INTERVAL);
+  }
+  if (running()) child.kill('SIGKILL');
+  // What the command started in the background may hold its output open.
   child.stdout?.destroy();
   child.stderr?.destroy();
-  if (child.exitCode === null && child.signalCode === null) child.kill('SIGKILL');
 }
 
 async function killTree(pid: number): Promise<void> {

@@ -7,7 +7,7 @@ import type { ImageService, PodNetwork, Runtime, RuntimeService } from '../../co
 import { ImageStore } from '../../images/image-store.ts';
 import type { ImageLimits } from '../../images/image-store.ts';
 import { StoreImageService } from '../../images/image-service.ts';
-import { cgroupProcesses } from './cgroups.ts';
+import { cgroupProcesses, removeEmptyCgroup } from './cgroups.ts';
 import { checkExit, removeContainer, removeFiles } from './containers.ts';
 import { Engine } from './engine.ts';
 import { inspectHost, isOnOverlay } from './host.ts';
@@ -17,7 +17,7 @@ import { identifyProcess, isAlive, readRecords } from './records.ts';
 import type { ContainerRecord, SandboxRecord } from './records.ts';
 import { isMounted, unmount } from './rootfs.ts';
 import { OciRuntimeService } from './runtime-service.ts';
-import { removeSandbox } from './sandboxes.ts';
+import { OWN_CGROUPS, removeSandbox } from './sandboxes.ts';
 import { tearDownSandbox } from './sandbox-setup.ts';
 
 export interface OciRuntimeOptions {
@@ -192,5 +192,6 @@ async function destroyAll(engine: Engine): Promise<void> {
   for (const id of [...engine.containers.keys()]) {
     await removeContainer(engine, id).catch((error: unknown) => void errors.push(error));
   }
+  await removeEmptyCgroup(engine.host.cgroups, OWN_CGROUPS);
   if (errors.length > 0) throw new AggregateError(errors, 'not everything could be removed');
 }

@@ -11,7 +11,7 @@ import { setUpSandbox, tearDownSandbox } from './sandbox-setup.ts';
 
 const SIGKILL = 9;
 /** Below it are the pods for which nobody made a control group. */
-const OWN_CGROUPS = '/k8ts';
+export const OWN_CGROUPS: string = '/k8ts';
 
 export async function runSandbox(
   engine: Engine,

@@ -27,6 +27,7 @@ describeRuntimeContract('simulated', async () => {
       container: {},
       sandbox: { annotations: { [SIMULATE_ANNOTATION]: JSON.stringify(WORKLOADS[workload]) } },
     }),
+    untilReady: async () => undefined,
     readLog: async (id) => {
       let text = '';
       for await (const line of runtime.logs.read(id, { follow: false })) text += line;

@@ -1,0 +1,3 @@
+import { describeIsolated } from '../../testing/isolated-suite.ts';
+
+describeIsolated('the embedded OCI runtime', 'packages/cri/src');

@@ -1,0 +1,68 @@
+import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { realClock, silentLogger } from '@k8ts/base';
+import type { Logger } from '@k8ts/base';
+import { importImageArchive } from '../../images/import-archive.ts';
+import { buildBusyboxArchive } from '../../testing/busybox-image.ts';
+import { loopbackNetwork } from '../../testing/loopback-network.ts';
+import { openOciRuntime } from './open.ts';
+import type { EmbeddedRuntime, OciRuntimeOptions } from './open.ts';
+
+/** A real runtime in a directory of its own, with the busybox image; everything is gone on dispose. */
+export interface TestOciRuntime extends AsyncDisposable {
+  readonly runtime: EmbeddedRuntime;
+  readonly directory: string;
+  readonly network: ReturnType<typeof loopbackNetwork>;
+  /** Opens the same directories anew, as after a restart. */
+  reopen(): Promise<EmbeddedRuntime>;
+  readLog(id: string): Promise<string>;
+  until(condition: () => Promise<boolean> | boolean): Promise<void>;
+}
+
+export async function openTestRuntime(
+  overrides: Partial<OciRuntimeOptions> = {},
+  logger: Logger = silentLogger,
+): Promise<TestOciRuntime> {
+  const directory = await mkdtemp(join(tmpdir(), 'k8ts-oci-'));
+  const network = loopbackNetwork();
+  const open = (): Promise<EmbeddedRuntime> =>
+    openOciRuntime({
+      dataDir: join(directory, 'data'),
+      runDir: join(directory, 'run'),
+      network,
+      clock: realClock,
+      logger,
+      ...overrides,
+    });
+  let runtime = await open();
+  const archive = join(directory, 'busybox.tar');
+  await buildBusyboxArchive(archive);
+  await importImageArchive(runtime.images, archive);
+  await rm(archive);
+  return {
+    get runtime() {
+      return runtime;
+    },
+    directory,
+    network,
+    async reopen() {
+      await runtime[Symbol.asyncDispose]();
+      runtime = await open();
+      return runtime;
+    },
+    readLog: async (id) => readFile((await runtime.runtimeService.containerStatus(id)).logPath, 'utf8'),
+    async until(condition) {
+      const deadline = realClock.monotonic() + 20_000;
+      while (!(await condition())) {
+        if (realClock.monotonic() > deadline) throw new Error('condition does not hold after 20 s');
+        await new Promise((resolve) => setTimeout(resolve, 5));
+      }
+    },
+    async [Symbol.asyncDispose]() {
+      await runtime.destroyAll();
+      await runtime[Symbol.asyncDispose]();
+      await rm(directory, { recursive: true });
+    },
+  };
+}

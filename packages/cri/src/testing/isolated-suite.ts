@@ -1,0 +1,50 @@
+import { spawn } from 'node:child_process';
+import { fileURLToPath } from 'node:url';
+import { describe, expect, it } from 'vitest';
+
+const ROOT = fileURLToPath(new URL('../../../../', import.meta.url));
+
+/**
+ * Runs the files `<directory>/…/*.isolated.ts` as tests, inside `tools/isolated.sh`: a network, mounts and processes of
+ * their own. They need Linux and root; elsewhere the suite is skipped and says why.
+ */
+export function describeIsolated(name: string, directory: string): void {
+  const reason =
+    process.platform !== 'linux'
+      ? `needs Linux, this is ${process.platform}`
+      : process.getuid?.() !== 0
+        ? 'needs root'
+        : undefined;
+  describe(name, () => {
+    if (reason !== undefined) {
+      it.skip(`in isolation (${reason})`, () => undefined);
+      return;
+    }
+    it('in isolation', { timeout: 600_000 }, async () => {
+      const { code, output } = await run(directory);
+      if (code !== 0) console.error(output);
+      expect(code, 'exit code of the isolated run; its output is above').toBe(0);
+    });
+  });
+}
+
+function run(directory: string): Promise<{ readonly code: number | null; readonly output: string }> {
+  return new Promise((resolve, reject) => {
+    const vitest = [
+      'node_modules/vitest/vitest.mjs',
+      'run',
+      '--config',
+      'vitest.isolated.config.ts',
+      directory,
+    ];
+    const child = spawn('tools/isolated.sh', [process.execPath, ...vitest], {
+      cwd: ROOT,
+      stdio: ['ignore', 'pipe', 'pipe'],
+    });
+    let output = '';
+    child.stdout.on('data', (chunk: Buffer) => (output += chunk.toString()));
+    child.stderr.on('data', (chunk: Buffer) => (output += chunk.toString()));
+    child.on('error', reject);
+    child.on('close', (code) => resolve({ code, output }));
+  });
+}
