@@ -17,7 +17,7 @@ export interface Store extends AsyncDisposable {
 
   /**
    * False when `WatchHandle.requestProgress` goes unanswered, because the etcd behind the store is too old to be asked
-   * (before 3.4.25 and 3.5.8); whoever needs a fresh answer then reads the store. Absent or true: it is answered.
+   * (before 3.4.31 and 3.5.13); whoever needs a fresh answer then reads the store. Absent or true: it is answered.
    */
   readonly answersProgressRequests?: boolean;
 

@@ -126,7 +126,7 @@ class History {
 
   #watch(): void {
     const [start, end] = this.#range();
-    const oldest = Math.max(this.#compacted, this.#base() + 1);
+    const oldest = Math.max(this.#compacted, this.#base()) + 1; // old etcd loses deletions at the compacted revision
     const span = this.#model.revision + 4 - oldest;
     const from = oldest + this.#below(Math.max(1, span));
     const watch = record(this.#context.store, start, from, end);

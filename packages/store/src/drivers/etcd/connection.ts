@@ -86,6 +86,17 @@ export class EtcdConnection implements Disposable {
     }
   }
 
+  /** The same question to every member; the answers of those that can be reached. Throws when none can. */
+  async askAll<Request, Response>(method: Method<Request, Response>, request: Request): Promise<Response[]> {
+    const results = await Promise.allSettled(
+      this.#clients.map((client) => this.#unary(method, request, client)),
+    );
+    const answers = results.flatMap((result) => (result.status === 'fulfilled' ? [result.value] : []));
+    const [first] = results;
+    if (answers.length === 0 && first?.status === 'rejected') throw toStoreError(first.reason, false);
+    return answers;
+  }
+
   /** A request that must not happen twice: repeated only if it certainly never left. */
   async write<Request, Response>(method: Method<Request, Response>, request: Request): Promise<Response> {
     for (let attempt = 1; ; attempt++) {
@@ -123,8 +134,11 @@ export class EtcdConnection implements Disposable {
     return this.#clients[this.#current] as Client;
   }
 
-  #unary<Request, Response>(method: Method<Request, Response>, request: Request): Promise<Response> {
-    const client = this.#client();
+  #unary<Request, Response>(
+    method: Method<Request, Response>,
+    request: Request,
+    client: Client = this.#client(),
+  ): Promise<Response> {
     return new Promise((resolve, reject) => {
       const call = client.makeUnaryRequest(
         method.path,

@@ -129,8 +129,9 @@ test.each(['', 'a:2379', 'ftp://a', 'http://a/path'])('bad endpoints %s', (text)
 
 test.each([
   ['3.4.23', false],
-  ['3.4.25', true],
-  ['3.5.7', false],
+  ['3.4.31', true],
+  ['3.5.12', false],
+  ['3.5.13', true],
   ['3.5.30', true],
   ['3.6.0-rc.1', true],
   ['4.0.0', true],

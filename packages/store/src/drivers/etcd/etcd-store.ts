@@ -65,9 +65,9 @@ export async function openEtcdStore(options: EtcdStoreOptions): Promise<Store> {
   const deadline = clock.monotonic() + connectTimeout;
   for (let attempt = 0; ; attempt++) {
     try {
-      const { version } = await connection.read(STATUS, {});
-      logger.info('etcd answers', { endpoints: connection.endpoints, version });
-      return new EtcdStore(connection, clock, logger, answersProgress(version));
+      const versions = (await connection.askAll(STATUS, {})).map(({ version }) => version);
+      logger.info('etcd answers', { endpoints: connection.endpoints, versions });
+      return new EtcdStore(connection, clock, logger, versions.every(answersProgress));
     } catch (error) {
       if (clock.monotonic() >= deadline) {
         connection[Symbol.dispose]();
@@ -84,14 +84,15 @@ export async function openEtcdStore(options: EtcdStoreOptions): Promise<Store> {
 }
 
 /**
- * Before 3.4.25 and 3.5.8, a member may report progress that runs ahead of events it has not sent yet (etcd-io/etcd
- * issue 15220), so it must not be asked.
+ * Older members must not be asked for progress: their answer may run ahead of events they have not sent yet
+ * (etcd-io/etcd issue 15220), or not come at all (issue 17507). The versions are those Kubernetes asks for
+ * (k8s.io/apiserver/pkg/storage/feature).
  */
 export function answersProgress(version: string): boolean {
   const [major = 0, minor = 0, patch = 0] = version.split(/[.-]/).map(Number);
   if (major !== 3) return major > 3;
-  if (minor === 4) return patch >= 25;
-  if (minor === 5) return patch >= 8;
+  if (minor === 4) return patch >= 31;
+  if (minor === 5) return patch >= 13;
   return minor > 5;
 }
 
