@@ -14,8 +14,13 @@ import { nodeAuthorizer } from './authorization/plugins/node.ts';
 import { privilegedGroupsAuthorizer } from './authorization/plugins/privileged-groups.ts';
 import { rbacAuthorizer } from './authorization/rbac/rbac-authorizer.ts';
 import type { ObjectReader } from './object-reader.ts';
+import { kubernetesServiceHook } from './post-start/kubernetes-service.ts';
 import { rbacBootstrapHook } from './post-start/rbac-bootstrap.ts';
+import { systemNamespacesHook, systemPriorityClassesHook } from './post-start/system-objects.ts';
 import { builtinStrategies } from './registry/builtin-strategies.ts';
+import { addressRange } from './registry/core/service/address-range.ts';
+import { DEFAULT_SERVICE_NETWORK, type ServiceNetwork } from './registry/core/service/allocation.ts';
+import { formatIp } from './registry/ip-addresses.ts';
 import { accessReviewHandlers } from './reviews/access-reviews.ts';
 import { authenticationReviewHandlers } from './reviews/authentication-reviews.ts';
 import { createApiServer } from './server.ts';
@@ -39,6 +44,12 @@ export interface KubeApiServerOptions extends Pick<
   readonly serviceAccountKeys: TokenKeys;
   /** Further tokens: static ones (`--token-auth-file`). */
   readonly tokens?: readonly TokenAuthenticator[];
+  /** `--service-cluster-ip-range`, `--service-node-port-range`; default 10.96.0.0/12 and 30000-32767. */
+  readonly serviceNetwork?: ServiceNetwork;
+  /** `--advertise-address`: where pods reach this server; the endpoint of the Service `default/kubernetes`. */
+  readonly advertiseAddress?: string;
+  /** Default: the TLS port, once it is open. */
+  readonly advertisePort?: number;
   /** The rules of the controllers' accounts. */
   readonly controllers: readonly { readonly name: string; readonly rules: readonly rbacv1.PolicyRule[] }[];
 }
@@ -68,6 +79,7 @@ function assemble(
   random: Random,
 ): ApiServerOptions {
   const audiences = [options.issuer];
+  const serviceNetwork = options.serviceNetwork ?? DEFAULT_SERVICE_NETWORK;
   const allTokens = [tokens, ...(options.tokens ?? [])];
   const authenticators: readonly Authenticator[] = [
     x509Authenticator(),
@@ -92,17 +104,33 @@ function assemble(
       priority(objects),
       defaultTolerationSeconds(),
     ],
-    strategies: builtinStrategies(),
+    strategies: builtinStrategies({ serviceNetwork }),
     specialHandlers: [
       tokenRequestHandler(tokens, { audiences, extendExpiration: true }),
       ...accessReviewHandlers(rbac),
       ...authenticationReviewHandlers({ tokens: allTokens, audiences }),
     ],
-    postStartHooks: [rbacBootstrapHook(options.controllers)],
+    postStartHooks: [
+      systemNamespacesHook,
+      rbacBootstrapHook(options.controllers),
+      systemPriorityClassesHook,
+      kubernetesServiceHook({
+        store: options.store,
+        serviceIp: firstAddress(serviceNetwork.clusterIpRanges[0] as string),
+        advertiseAddress: options.advertiseAddress ?? '127.0.0.1',
+        ...(options.advertisePort === undefined ? {} : { advertisePort: options.advertisePort }),
+      }),
+    ],
   };
 }
 
 /** A kubelet asks for its pods' secrets rarely, so a walk over the pods is cheap enough. */
 function* podsOnNode(objects: ObjectReader, node: string): Iterable<corev1.Pod> {
   for (const pod of objects.list(corev1.pods)) if (pod.spec.nodeName === node) yield pod;
+}
+
+/** The Service `default/kubernetes` has the first address of the range. */
+function firstAddress(range: string): string {
+  const { version, first } = addressRange(range);
+  return formatIp({ version, value: first });
 }

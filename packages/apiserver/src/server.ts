@@ -139,6 +139,8 @@ class Server implements ApiServer {
   readonly #requestMetrics: RequestMetrics;
   readonly #hooksDone = new Map<string, boolean>();
   readonly #ports: HttpServer[] = [];
+  readonly #listening: Promise<number>;
+  #resolveListening: (port: number) => void = () => undefined;
   #resolveReady: () => void = () => undefined;
   #rejectReady: (error: Error) => void = () => undefined;
   #stopping = false;
@@ -154,6 +156,9 @@ class Server implements ApiServer {
       this.#rejectReady = reject;
     });
     this.ready.catch(() => undefined); // nobody need wait for it
+    this.#listening = new Promise((resolve) => {
+      this.#resolveListening = resolve;
+    });
 
     const handlers = { registry, services, store: options.store, clock: parts.clock };
     const otherPaths = this.#otherPaths();
@@ -186,8 +191,10 @@ class Server implements ApiServer {
       this.#ports.push(http);
       return opened;
     };
-    if (options.tls !== undefined)
+    if (options.tls !== undefined) {
       this.address = { host, port: await open(options.port ?? 6443, host, true) };
+      this.#resolveListening(this.address.port);
+    }
     if (options.plainPort !== undefined)
       this.plainAddress = {
         host: '127.0.0.1',
@@ -205,7 +212,17 @@ class Server implements ApiServer {
     for (const { name } of hooks) this.#hooksDone.set(name, false);
     const run = async (): Promise<void> => {
       for (const hook of hooks) {
-        await hook.run({ registry: this.registry, clock, logger, signal: scope.signal });
+        await hook.run({
+          registry: this.registry,
+          clock,
+          logger,
+          signal: scope.signal,
+          listening: this.#listening,
+          background: (work) =>
+            scope.run(work, (error) =>
+              logger.error('background work of a hook failed', { hook: hook.name, error: errorMessage(error) }),
+            ),
+        });
         this.#hooksDone.set(hook.name, true);
       }
       this.#resolveReady();

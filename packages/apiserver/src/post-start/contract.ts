@@ -14,4 +14,8 @@ export interface PostStartContext {
   readonly clock: Clock;
   readonly logger: Logger;
   readonly signal: AbortSignal;
+  /** Resolves with the TLS port once it is open; never, where none is opened. */
+  readonly listening: Promise<number>;
+  /** Goes on in the background after the hook has finished; what it throws before `signal` aborts is logged. */
+  background(work: Promise<void>): void;
 }
