@@ -2,7 +2,13 @@
  * The server's ports: one TLS port for HTTP/1.1 and HTTP/2, and, where switched on, a plain one on loopback. HTTP/2 uses
  * node's stream interface, which serves two thirds more requests per second than its compatibility interface.
  */
-import { createServer, type IncomingHttpHeaders, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import {
+  createServer,
+  type IncomingHttpHeaders,
+  type IncomingMessage,
+  type Server,
+  type ServerResponse,
+} from 'node:http';
 import {
   constants,
   createSecureServer,
@@ -106,7 +112,11 @@ export class HttpServer implements AsyncDisposable {
   }
 
   #plain(): Server {
-    const server = createServer({ maxHeaderSize: MAX_HEADER_BYTES, headersTimeout: HEADERS_TIMEOUT, requestTimeout: 0 });
+    const server = createServer({
+      maxHeaderSize: MAX_HEADER_BYTES,
+      headersTimeout: HEADERS_TIMEOUT,
+      requestTimeout: 0,
+    });
     server.keepAliveTimeout = IDLE_TIMEOUT;
     this.#serveHttp1(server);
     server.on('connection', (socket) => this.#track(socket));
@@ -125,7 +135,11 @@ export class HttpServer implements AsyncDisposable {
       headersTimeout: HEADERS_TIMEOUT,
       requestTimeout: 0,
       // Room for many small requests on one connection, and for bodies of the largest size without waiting.
-      settings: { maxConcurrentStreams: MAX_STREAMS, initialWindowSize: 1024 * 1024, maxHeaderListSize: MAX_HEADER_BYTES },
+      settings: {
+        maxConcurrentStreams: MAX_STREAMS,
+        initialWindowSize: 1024 * 1024,
+        maxHeaderListSize: MAX_HEADER_BYTES,
+      },
     } as Parameters<typeof createSecureServer>[0]);
     (server as unknown as Server).keepAliveTimeout = IDLE_TIMEOUT;
     this.#serveHttp1(server as unknown as Server);
@@ -167,7 +181,8 @@ export class HttpServer implements AsyncDisposable {
         socket.destroy();
         return;
       }
-      const code = error.code === 'HPE_HEADER_OVERFLOW' ? '431 Request Header Fields Too Large' : '400 Bad Request';
+      const code =
+        error.code === 'HPE_HEADER_OVERFLOW' ? '431 Request Header Fields Too Large' : '400 Bad Request';
       socket.end(`HTTP/1.1 ${code}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n`);
     });
   }

@@ -266,11 +266,7 @@ function respondWatch(
   });
 }
 
-async function respondRaw(
-  context: RequestContext,
-  responder: Responder,
-  result: RawResult,
-): Promise<void> {
+async function respondRaw(context: RequestContext, responder: Responder, result: RawResult): Promise<void> {
   const headers = commonHeaders(context);
   for (const [name, value] of Object.entries(result.headers ?? {}))
     headers[name] = typeof value === 'string' ? value : [...value];

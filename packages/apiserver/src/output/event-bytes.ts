@@ -37,17 +37,12 @@ export function jsonEventEncoder(served: ServedResource): EventEncoder {
 }
 
 /** One JSON document per event, made from what `object` gives for it. */
-export function mappedEventEncoder(
-  id: string,
-  object: (event: EmittedEvent) => unknown,
-): EventEncoder {
+export function mappedEventEncoder(id: string, object: (event: EmittedEvent) => unknown): EventEncoder {
   return {
     id,
     encode: (events) =>
       Buffer.from(
-        events
-          .map((event) => `${JSON.stringify({ type: event.type, object: object(event) })}\n`)
-          .join(''),
+        events.map((event) => `${JSON.stringify({ type: event.type, object: object(event) })}\n`).join(''),
       ),
   };
 }

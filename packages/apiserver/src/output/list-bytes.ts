@@ -29,8 +29,7 @@ export function* itemPieces({ served, stretches }: ListResult): Generator<Buffer
 function joinedItems(served: ServedResource, { leaf, records, from, to }: Stretch): Buffer {
   // Only the storage version's bytes are worth keeping: nearly everybody asks for them.
   const isPlain = served.encoding === served.storage.encoding;
-  if (leaf === undefined || !isPlain || leaf.records !== records)
-    return joinItems(served, records, from, to);
+  if (leaf === undefined || !isPlain || leaf.records !== records) return joinItems(served, records, from, to);
   return (leaf.joined ??= joinItems(served, records, from, to));
 }
 

@@ -81,10 +81,7 @@ function negotiateHeader(header: string): OutputFormat | undefined {
   return undefined;
 }
 
-function formatOf(
-  serializer: Serializer,
-  parameters: ReadonlyMap<string, string>,
-): OutputFormat | undefined {
+function formatOf(serializer: Serializer, parameters: ReadonlyMap<string, string>): OutputFormat | undefined {
   const stream = parameters.get('stream');
   if (stream !== undefined && stream !== '' && stream !== 'watch') return undefined;
   const pretty = parameters.get('pretty') === '1';

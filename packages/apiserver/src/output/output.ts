@@ -44,9 +44,7 @@ export function encodeObject(
   { served, object }: ObjectResult,
 ): Buffer {
   const shown =
-    served === undefined
-      ? object
-      : transformed(output, context, format, served, object as KubeObject);
+    served === undefined ? object : transformed(output, context, format, served, object as KubeObject);
   return formatObject(format, shown);
 }
 
@@ -101,8 +99,7 @@ export function eventEncoder(
   format: OutputFormat,
   served: ServedResource,
 ): FramedEventEncoder {
-  const frame = (type: 'BOOKMARK' | 'ERROR', object: object): Buffer =>
-    formatFrame(format, type, object);
+  const frame = (type: 'BOOKMARK' | 'ERROR', object: object): Buffer => formatFrame(format, type, object);
   if (format.transform === 'none' && format.serializer === 'json')
     return { ...jsonEventEncoder(served), frame };
   const includeObject = context.query.get('includeObject') ?? '';
@@ -112,8 +109,7 @@ export function eventEncoder(
   if (format.serializer === 'json') return { ...mappedEventEncoder(id, map), frame };
   return {
     id,
-    encode: (events) =>
-      Buffer.concat(events.map((event) => formatFrame(format, event.type, map(event)))),
+    encode: (events) => Buffer.concat(events.map((event) => formatFrame(format, event.type, map(event)))),
     frame,
   };
 }
@@ -209,4 +205,3 @@ export function partialMetadata(object: KubeObject, metaVersion: string): object
     metadata: object.metadata,
   };
 }
-
