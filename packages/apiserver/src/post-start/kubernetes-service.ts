@@ -43,7 +43,7 @@ export function kubernetesServiceHook(options: KubernetesServiceOptions): PostSt
 
 async function createService(
   registry: RegistryAccess,
-  { serviceIp }: KubernetesServiceOptions,
+  { serviceIp, advertisePort = 6443 }: KubernetesServiceOptions,
 ): Promise<void> {
   const service = {
     metadata: {
