@@ -6,10 +6,19 @@ import type { Strategy, SubresourceStrategy } from '../../contract.ts';
 import { ipWarnings } from '../../ip-addresses.ts';
 import { fieldComparison } from '../../semantic-equal.ts';
 import { firstGeneration, hostnameWarning, keepField, resetMetadataForStatus } from '../../strategy-parts.ts';
+import { podWarnings } from '../pod-template/warnings.ts';
 import { setPodCondition } from './conditions.ts';
 import { setPodDefaults } from './defaults.ts';
 import { mergeLabelKeys } from './label-keys.ts';
 import { computePodQos } from './qos.ts';
+import { validateResize } from './resize.ts';
+import { validatePodStatusUpdate } from './status-validation.ts';
+import {
+  validateEphemeralContainersUpdate,
+  validateMetadataAndSpec,
+  validatePod,
+  validatePodUpdate,
+} from './validation.ts';
 
 type Pod = corev1.Pod;
 
@@ -38,6 +47,7 @@ const status: SubresourceStrategy<Pod> = {
     if (!next.qosClass && old.status?.qosClass) next.qosClass = old.status.qosClass;
     keepObservedGenerations(next, old.status ?? {});
   },
+  validateUpdate: validatePodStatusUpdate,
   warnings: (pod) => [
     ...(pod.status?.podIPs ?? []).flatMap(({ ip }, i) => ipWarnings(ip ?? '', `status.podIPs[${i}].ip`)),
     ...(pod.status?.hostIPs ?? []).flatMap(({ ip }, i) => ipWarnings(ip ?? '', `status.hostIPs[${i}].ip`)),
@@ -66,6 +76,7 @@ const ephemeralContainers: SubresourceStrategy<Pod> = {
     resetMetadataForStatus(pod, old);
     countGeneration(pod, old);
   },
+  validateUpdate: validateEphemeralContainersUpdate,
 };
 
 const resize: SubresourceStrategy<Pod> = {
@@ -73,6 +84,7 @@ const resize: SubresourceStrategy<Pod> = {
     keepAllButResources(pod, old);
     countGeneration(pod, old);
   },
+  validateUpdate: (pod, old) => validateResize(pod, old, validateMetadataAndSpec(pod)),
 };
 
 type Container = Draft<corev1.Container>;
@@ -135,10 +147,15 @@ export const podStrategy: Strategy<Pod> = {
     countGeneration(pod, old);
   },
 
+  validate: validatePod,
+  validateUpdate: validatePodUpdate,
   warnings(pod, old) {
     if (old !== undefined) return [];
     const wrong = isDNS1123Label(pod.metadata.name);
-    return wrong.length > 0 ? [hostnameWarning("the Pod's hostname", wrong)] : [];
+    return [
+      ...(wrong.length > 0 ? [hostnameWarning("the Pod's hostname", wrong)] : []),
+      ...podWarnings(pod.spec, pod.metadata, ''),
+    ];
   },
 
   gracePeriod({ spec, status: podStatus }, requested) {
