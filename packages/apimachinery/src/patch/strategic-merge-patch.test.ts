@@ -75,6 +75,19 @@ describe('lists with a merge key', () => {
     ).toEqual({ containers: [{ name: 'a' }, { name: 'c' }, { name: 'd', image: 'x' }, { name: 'b' }] });
   });
 
+  test('$setElementOrder with a deletion: the new element takes the place that became free', () => {
+    expect(
+      spec(
+        POD,
+        { containers: names('a', 'b', 'd') },
+        {
+          '$setElementOrder/containers': names('b', 'c'),
+          containers: [{ name: 'c' }, { name: 'a', $patch: 'delete' }],
+        },
+      ),
+    ).toEqual({ containers: names('b', 'd', 'c') });
+  });
+
   test('$setElementOrder alone reorders', () => {
     expect(
       spec(POD, { containers: names('a', 'b') }, { '$setElementOrder/containers': names('b', 'a') }),

@@ -165,17 +165,15 @@ function applyElementOrder(
   if (patch !== undefined && !isJsonArray(patch)) throw listExpected(patch);
   const { elementSchema, mergeKey, strategy } = lookUpList(schema, key);
   if (patch !== undefined) checkOrder(patch, order, mergeKey);
-  let list: JsonArray;
-  if (patch === undefined) {
-    if (current === undefined) return;
-    list = current;
-  } else if (current === undefined) {
-    list = cleaned(patch) as JsonArray;
-  } else {
-    list = strategy === 'merge' ? mergeLists(current, patch, elementSchema, mergeKey) : patch;
+  if (patch === undefined && current === undefined) return;
+  let list = current ?? (cleaned(patch as JsonArray) as JsonArray);
+  let serverOrder = current ?? [];
+  if (patch !== undefined && current !== undefined) {
+    list = patch;
+    if (strategy === 'merge') ({ list, serverOrder } = mergeLists(current, patch, elementSchema, mergeKey));
   }
   elementsAreMaps(current ?? [], patch ?? []);
-  setOwn(merged, key, inServerOrder(list, order, current ?? [], mergeKey));
+  setOwn(merged, key, inServerOrder(list, order, serverOrder, mergeKey));
   pending.delete(key);
 }
 
@@ -239,15 +237,30 @@ function deleteScalars(current: JsonArray, deletions: JsonArray): JsonArray {
   return current.filter((element) => !gone.has(element));
 }
 
-function mergeLists(original: JsonArray, patch: JsonArray, schema: Schema, mergeKey: string): JsonArray {
-  if (original.length === 0 && patch.length === 0) return original;
-  if (!elementsAreMaps(original, patch))
-    return inServerOrder([...new Set([...original, ...patch])], patch, original, '');
+interface MergedList {
+  readonly list: JsonArray;
+  /**
+   * What `$setElementOrder` takes for the order before the patch. Upstream merges in place, so where elements were deleted
+   * the first new ones have moved up into their places.
+   */
+  readonly serverOrder: JsonArray;
+}
+
+function mergeLists(original: JsonArray, patch: JsonArray, schema: Schema, mergeKey: string): MergedList {
+  if (original.length === 0 && patch.length === 0) return { list: original, serverOrder: original };
+  if (!elementsAreMaps(original, patch)) {
+    const list = inServerOrder([...new Set([...original, ...patch])], patch, original, '');
+    return { list, serverOrder: original };
+  }
   if (mergeKey === '')
     throw badRequest(
       `cannot merge lists without merge key for ${schema.type === 'object' ? 'struct' : schema.type}`,
     );
-  const { remaining, additions } = applyListDirectives(original as readonly JsonObject[], patch, mergeKey);
+  const { remaining, additions, replaced } = applyListDirectives(
+    original as readonly JsonObject[],
+    patch,
+    mergeKey,
+  );
   const merged = [...remaining];
   const positions = new Map<unknown, number>();
   // The first of several elements with one key is the one that is merged.
@@ -265,7 +278,10 @@ function mergeLists(original: JsonArray, patch: JsonArray, schema: Schema, merge
       merged[position] = mergeMap(merged[position] as JsonObject, element, schema);
     }
   }
-  return inServerOrder(merged, additions, remaining, mergeKey);
+  return {
+    list: inServerOrder(merged, additions, remaining, mergeKey),
+    serverOrder: replaced ? original : merged.slice(0, original.length),
+  };
 }
 
 /** `$patch: delete` removes what has the same key, `$patch: replace` anywhere in the list removes everything. */
@@ -273,7 +289,11 @@ function applyListDirectives(
   original: readonly JsonObject[],
   patch: JsonArray,
   mergeKey: string,
-): { readonly remaining: readonly JsonObject[]; readonly additions: readonly JsonObject[] } {
+): {
+  readonly remaining: readonly JsonObject[];
+  readonly additions: readonly JsonObject[];
+  readonly replaced: boolean;
+} {
   const plain: JsonObject[] = [];
   const gone = new Set<unknown>();
   let replaced = false;
@@ -285,10 +305,11 @@ function applyListDirectives(
       throw badRequest('merging lists cannot yet be specified in the patch');
     else throw unknownDirective(element[DIRECTIVE], element);
   }
-  if (replaced) return { remaining: plain, additions: [] };
-  if (gone.size === 0) return { remaining: original, additions: plain };
+  if (replaced) return { remaining: plain, additions: [], replaced };
+  if (gone.size === 0) return { remaining: original, additions: plain, replaced };
   return {
     remaining: original.filter((element) => !gone.has(getOwn(element, mergeKey))),
     additions: plain,
+    replaced,
   };
 }
