@@ -1,6 +1,7 @@
 /** Everything that is not about resources: discovery, health, version, metrics. */
 import { unknownPath } from '@k8ts/apimachinery';
 import type { Metrics } from '@k8ts/base';
+import { wantedVersion, type AggregatedDiscovery } from './discovery/aggregated-discovery.ts';
 import {
   apiGroup,
   apiGroupList,
@@ -16,6 +17,7 @@ import { VERSION_INFO } from './version-info.ts';
 
 export interface OtherPaths {
   readonly registry: ResourceRegistry;
+  readonly aggregatedDiscovery: AggregatedDiscovery;
   readonly metrics: Metrics;
   /** `host:port` that clients reach this server at. */
   readonly serverAddress: () => string;
@@ -62,10 +64,15 @@ async function metricsResult(metrics: Metrics): Promise<Result> {
 }
 
 function discovery(
-  { registry, serverAddress }: OtherPaths,
-  _context: RequestContext,
+  { registry, serverAddress, aggregatedDiscovery }: OtherPaths,
+  context: RequestContext,
   parts: readonly string[],
 ): Result {
+  if (parts.length === 1) {
+    const version = wantedVersion(context);
+    if (version !== undefined)
+      return aggregatedDiscovery.result(parts[0] as 'api' | 'apis', version, context);
+  }
   const groups = groupsOf(registry.groupVersions);
   if (parts[0] === 'api') {
     if (parts.length === 1) return rawJson(apiVersions(serverAddress()));

@@ -15,6 +15,7 @@ import {
 } from '@k8ts/base';
 import type { Transport } from '@k8ts/client';
 import type { UserInfo } from './authentication/contract.ts';
+import { AggregatedDiscovery } from './discovery/aggregated-discovery.ts';
 import { PING, type HealthCheck } from './health/health.ts';
 import { HttpServer, tlsSocketOf, type HttpRequest } from './http/http-server.ts';
 import { streamBody } from './http/request-body.ts';
@@ -220,7 +221,10 @@ class Server implements ApiServer {
           listening: this.#listening,
           background: (work) =>
             scope.run(work, (error) =>
-              logger.error('background work of a hook failed', { hook: hook.name, error: errorMessage(error) }),
+              logger.error('background work of a hook failed', {
+                hook: hook.name,
+                error: errorMessage(error),
+              }),
             ),
         });
         this.#hooksDone.set(hook.name, true);
@@ -267,6 +271,7 @@ class Server implements ApiServer {
     const live = [PING, log, etcd, ...hooks, ...further];
     return {
       registry,
+      aggregatedDiscovery: new AggregatedDiscovery(registry),
       metrics,
       serverAddress: () => (this.address === undefined ? '' : `${this.address.host}:${this.address.port}`),
       checks: {

@@ -34,9 +34,7 @@ export function groupsOf(groupVersions: readonly ApiGroupVersion[]): GroupVersio
     })
     .map(([group, versions]) => ({
       group,
-      versions: versions
-        .sort((a, b) => b.versionPriority - a.versionPriority)
-        .map(({ version }) => version),
+      versions: versions.sort((a, b) => b.versionPriority - a.versionPriority).map(({ version }) => version),
     }));
 }
 
@@ -61,9 +59,7 @@ export function apiGroupList(groups: readonly GroupVersions[]): object {
 export function apiResourceList(registry: ResourceRegistry, group: string, version: string): object {
   const groupVersion = group === '' ? version : `${group}/${version}`;
   const resources: object[] = [];
-  const infos = [...registry.infosOf(group, version)].sort((a, b) =>
-    a.resource < b.resource ? -1 : 1,
-  );
+  const infos = [...registry.infosOf(group, version)].sort((a, b) => (a.resource < b.resource ? -1 : 1));
   for (const info of infos) {
     resources.push({
       name: info.resource,
@@ -73,13 +69,10 @@ export function apiResourceList(registry: ResourceRegistry, group: string, versi
       verbs: info.verbs,
       ...(info.shortNames.length === 0 ? {} : { shortNames: info.shortNames }),
       ...(info.categories.length === 0 ? {} : { categories: info.categories }),
-      ...(info.verbs.includes('list')
-        ? { storageVersionHash: storageVersionHash(info) }
-        : {}),
+      ...(info.verbs.includes('list') ? { storageVersionHash: storageVersionHash(info) } : {}),
     });
     for (const subresource of info.subresources) {
-      const isOther =
-        subresource.group !== info.group || subresource.version !== info.version;
+      const isOther = subresource.group !== info.group || subresource.version !== info.version;
       resources.push({
         name: `${info.resource}/${subresource.name}`,
         singularName: '',

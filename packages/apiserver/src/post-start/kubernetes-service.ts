@@ -15,8 +15,8 @@ export interface KubernetesServiceOptions {
   readonly store: Store;
   /** Cluster IP of the Service: the first address of the service range. */
   readonly serviceIp: string;
-  /** Where pods reach this server. */
-  readonly advertiseAddress: string;
+  /** Where pods reach this server; not a loopback address. Absent: nowhere, the Service has no endpoints. */
+  readonly advertiseAddress?: string | undefined;
   /** Default: the TLS port, once it is open. */
   readonly advertisePort?: number;
 }
@@ -34,9 +34,13 @@ export function kubernetesServiceHook(options: KubernetesServiceOptions): PostSt
     name: 'bootstrap-controller',
     async run(context) {
       await createService(context.registry, options);
-      const { advertisePort } = options;
-      if (advertisePort !== undefined) await announce(options, advertisePort, context);
-      else context.background(context.listening.then((port) => announce(options, port, context)));
+      const { advertisePort, advertiseAddress, store } = options;
+      if (advertiseAddress === undefined) return;
+      if (advertisePort !== undefined) await announce(store, advertiseAddress, advertisePort, context);
+      else
+        context.background(
+          context.listening.then((port) => announce(store, advertiseAddress, port, context)),
+        );
     },
   };
 }
@@ -63,11 +67,11 @@ async function createService(
 }
 
 async function announce(
-  options: KubernetesServiceOptions,
+  store: Store,
+  advertiseAddress: string,
   port: number,
   context: PostStartContext,
 ): Promise<void> {
-  const { store, advertiseAddress } = options;
   if (store.exclusive) {
     await reconcile(context.registry, [advertiseAddress], port);
     return;
