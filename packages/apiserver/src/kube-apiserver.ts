@@ -1,3 +1,4 @@
+import { networkInterfaces } from 'node:os';
 import { rbacv1, corev1 } from '@k8ts/api';
 import type { Clock, Logger, Metrics, Random } from '@k8ts/base';
 import { systemRandom } from '@k8ts/base';
@@ -46,7 +47,10 @@ export interface KubeApiServerOptions extends Pick<
   readonly tokens?: readonly TokenAuthenticator[];
   /** `--service-cluster-ip-range`, `--service-node-port-range`; default 10.96.0.0/12 and 30000-32767. */
   readonly serviceNetwork?: ServiceNetwork;
-  /** `--advertise-address`: where pods reach this server; the endpoint of the Service `default/kubernetes`. */
+  /**
+   * `--advertise-address`: where pods reach this server; the endpoint of the Service `default/kubernetes`. Default: the
+   * first address of this machine that is not a loopback one.
+   */
   readonly advertiseAddress?: string;
   /** Default: the TLS port, once it is open. */
   readonly advertisePort?: number;
@@ -117,7 +121,7 @@ function assemble(
       kubernetesServiceHook({
         store: options.store,
         serviceIp: firstAddress(serviceNetwork.clusterIpRanges[0] as string),
-        advertiseAddress: options.advertiseAddress ?? '127.0.0.1',
+        advertiseAddress: options.advertiseAddress ?? outsideAddress(),
         ...(options.advertisePort === undefined ? {} : { advertisePort: options.advertisePort }),
       }),
     ],
@@ -133,4 +137,10 @@ function* podsOnNode(objects: ObjectReader, node: string): Iterable<corev1.Pod> 
 function firstAddress(range: string): string {
   const { version, first } = addressRange(range);
   return formatIp({ version, value: first });
+}
+
+function outsideAddress(): string | undefined {
+  return Object.values(networkInterfaces())
+    .flat()
+    .find((address) => address?.family === 'IPv4' && !address.internal)?.address;
 }
