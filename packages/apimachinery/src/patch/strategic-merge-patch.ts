@@ -90,7 +90,11 @@ function mergeField(merged: MutableJsonObject, patchKey: string, value: JsonValu
     const { elementSchema, mergeKey, strategy } = lookUpList(schema, key);
     if (deletes) setOwn(merged, key, deleteScalars(current, value));
     else
-      setOwn(merged, key, strategy === 'merge' ? mergeLists(current, value, elementSchema, mergeKey) : value);
+      setOwn(
+        merged,
+        key,
+        strategy === 'merge' ? mergeLists(current, value, elementSchema, mergeKey).list : value,
+      );
   } else if (!deletes) {
     const added = cleaned(value);
     if (added === undefined) delete merged[key];
