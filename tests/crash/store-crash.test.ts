@@ -67,6 +67,7 @@ test(`${ROUNDS} kills in the middle of writing lose no acknowledged commit (seed
 async function runAndKill(random: Random, seed: number): Promise<Acknowledged[]> {
   const stopAfter = Math.floor(random() * LONGEST_RUN);
   const delay = random() * 3;
+  const whileOpening = random() < 0.15; // some die before or while they open the store
   const child = spawn(process.execPath, [writer, directory, String(seed)], {
     stdio: ['ignore', 'pipe', 'pipe'],
   });
@@ -76,7 +77,8 @@ async function runAndKill(random: Random, seed: number): Promise<Acknowledged[]>
     child.once('exit', (_, signal) => resolve(signal)),
   );
   const lines: Acknowledged[] = [];
-  let killing = false;
+  let killing = whileOpening;
+  if (whileOpening) setTimeout(() => child.kill('SIGKILL'), 50 + random() * 150);
   for await (const line of createInterface({ input: child.stdout })) {
     if (line.endsWith('}')) lines.push(JSON.parse(line) as Acknowledged); // the last line may be cut
     if (lines.length < stopAfter || killing) continue;

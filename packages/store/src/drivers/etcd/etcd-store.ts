@@ -125,7 +125,8 @@ class EtcdStore implements Store {
   }
 
   async get(key: Key, options?: { readonly revision?: number }): Promise<KeyValue | undefined> {
-    const { kvs } = await this.#range({ key: startBytes(key), revision: options?.revision ?? 0 });
+    if (key === '') return undefined; // etcd has no such key, and refuses to look for it
+    const { kvs } = await this.#range({ key: keyBytes(key), revision: options?.revision ?? 0 });
     const found = kvs[0];
     return found && keyValue(found);
   }

@@ -40,6 +40,7 @@ export class WatchClient implements AsyncDisposable {
   #attempt = 0;
   #lastId = 0;
   #askingForProgress = false;
+  #cancelAsking: () => void = () => undefined;
   #closed = false;
 
   constructor(options: WatchClientOptions) {
@@ -181,7 +182,7 @@ export class WatchClient implements AsyncDisposable {
   }
 
   async #requestProgress(watch: EtcdWatch): Promise<void> {
-    const target = await this.#options.newestRevision();
+    const target = await this.#newestRevision();
     if (watch.ended) return;
     const { start, end } = watch.request;
     if (start >= end || (watch.created && watch.next > target))
@@ -194,18 +195,26 @@ export class WatchClient implements AsyncDisposable {
     }
   }
 
+  /** Waits until etcd can be reached. */
+  async #newestRevision(): Promise<number> {
+    for (let attempt = 0; ; attempt++) {
+      try {
+        return await this.#options.newestRevision();
+      } catch {
+        await backOff(this.#options.clock, attempt, this.#scope.signal);
+      }
+    }
+  }
+
   #askAgain(): void {
-    const cancel = this.#options.clock.setTimeout(() => {
+    this.#cancelAsking = this.#options.clock.setTimeout(() => {
       const waiting = [...this.#watches.values()].some(({ progressTarget }) => progressTarget !== undefined);
       this.#askingForProgress = waiting && !this.#closed;
       if (!this.#askingForProgress) return;
       this.#stream?.write({ progressRequest: {} });
       this.#askAgain();
     }, PROGRESS_RETRY);
-    this.#cancelAsking = cancel;
   }
-
-  #cancelAsking: () => void = () => undefined;
 
   #guard(watch: EtcdWatch, callback: () => void): void {
     if (watch.ended) return;

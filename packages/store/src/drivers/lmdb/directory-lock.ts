@@ -1,8 +1,8 @@
 import { createHash } from 'node:crypto';
-import { linkSync, renameSync, rmSync, statSync } from 'node:fs';
+import { linkSync, realpathSync, renameSync, rmSync, statSync } from 'node:fs';
 import { connect, createServer, type Server } from 'node:net';
 import { tmpdir } from 'node:os';
-import { join, resolve } from 'node:path';
+import { join } from 'node:path';
 
 import { UnavailableError } from '../../contract.ts';
 
@@ -11,7 +11,7 @@ const LOCK_FILE = 'lock.sock';
 const LONGEST_SOCKET_PATH = 100;
 
 /**
- * Holds a data directory for one store in one process. The lock is a listening socket: the kernel lets go of it when the
+ * Holds a data directory, which must exist, for one store in one process. The lock is a listening socket: the kernel lets go of it when the
  * process dies in whatever way, so nothing is ever left locked, and a process id that was given to another program
  * confuses nobody. The socket file that a killed process leaves behind refuses connections and is taken over.
  */
@@ -31,7 +31,7 @@ export async function lockDirectory(directory: string): Promise<AsyncDisposable>
 }
 
 function socketPath(directory: string): string {
-  const absolute = resolve(directory);
+  const absolute = realpathSync(directory);
   const id = createHash('sha256').update(absolute).digest('hex').slice(0, 32);
   if (process.platform === 'win32') return `\\\\.\\pipe\\k8ts-store-${id}`;
   const inside = join(absolute, LOCK_FILE);

@@ -1,6 +1,6 @@
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
 import { mkdirSync, writeFileSync } from 'node:fs';
-import { mkdtemp, readFile, rm, stat, truncate, writeFile } from 'node:fs/promises';
+import { mkdtemp, readdir, readFile, rm, stat, truncate, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
@@ -112,6 +112,7 @@ describe('one store per directory', () => {
     await expect(openStore()).rejects.toThrow(/is in use by another process/);
     await put(store, '/a', '');
     await store[Symbol.asyncDispose]();
+    expect((await readdir(directory)).sort()).toEqual(['data.mdb', 'lock.mdb']);
     const again = await openStore();
     expect(await again.get('/a')).toBeDefined();
     await again[Symbol.asyncDispose]();
