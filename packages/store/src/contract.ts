@@ -108,8 +108,8 @@ export type Operation =
   | { readonly type: 'delete'; readonly key: Key };
 
 /**
- * A key may be named by one operation only (else `InvalidRequestError`). etcd takes 128 operations at most. Putting with an unknown lease throws
- * `LeaseNotFoundError`.
+ * A key may be named by one operation only (else `InvalidRequestError`); etcd takes 128 operations at most. Putting with an
+ * unknown lease throws `LeaseNotFoundError`.
  */
 export interface CommitRequest {
   readonly conditions: readonly Condition[];
