@@ -1,6 +1,6 @@
 import { spawn } from 'node:child_process';
 import type { ChildProcess } from 'node:child_process';
-import { readFile, readdir, readlink, rm, writeFile } from 'node:fs/promises';
+import { readFile, readdir, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { sleep } from '@k8ts/base';
 import type { Clock, Logger } from '@k8ts/base';
@@ -120,7 +120,7 @@ export async function execStreams(
   child.stdout?.on('data', (chunk: Buffer) => forward(chunk, streams.stdout, child.stdout));
   child.stderr?.on('data', (chunk: Buffer) => forward(chunk, streams.stderr, child.stderr));
   const resizing =
-    request.tty && streams.resize !== undefined ? followSizes(child, streams.resize) : undefined;
+    request.tty && streams.resize !== undefined ? followSizes(context, files, streams.resize) : undefined;
   try {
     return { exitCode: await ended(child) };
   } finally {
@@ -146,7 +146,7 @@ function spawnPlain(
 
 /**
  * Node cannot make a terminal. `script` can: it runs the command on a new one and copies between it and its own streams.
- * The OCI runtime then makes the container's terminal and keeps its size the same as this one's.
+ * The OCI runtime then makes the container's terminal and copies between the two.
  */
 function spawnOnTerminal(context: ExecContext, files: CommandFiles, id: string): ChildProcess {
   if (context.script === undefined) {
@@ -201,21 +201,29 @@ function forward(
   }
 }
 
-/** Sets the terminal's size whenever the client's window changes. */
-function followSizes(child: ChildProcess, sizes: AsyncIterable<TerminalSize>): { stop(): void } {
+/**
+ * Sets the size of the command's terminal whenever the client's window changes. The OCI runtime copies the size only once,
+ * so it is set on the terminal that the command itself has open.
+ */
+function followSizes(
+  context: ExecContext,
+  files: CommandFiles,
+  sizes: AsyncIterable<TerminalSize>,
+): { stop(): void } {
   let stopped = false;
   const iterator = sizes[Symbol.asyncIterator]();
   void (async () => {
-    let terminal: string | undefined;
+    let pid = 0;
     for (;;) {
       const next = await iterator.next();
-      if (stopped || next.done) return;
+      for (let waited = 0; pid === 0 && waited < PID_PATIENCE && !stopped; waited += KILL_INTERVAL) {
+        pid = await commandPid(files);
+        if (pid === 0) await sleep(context.clock, KILL_INTERVAL);
+      }
+      if (stopped || next.done || pid === 0) return;
       const { width, height } = next.value;
-      terminal ??= await childTerminal(child.pid ?? 0);
-      if (terminal === undefined) return;
-      await run('stty', ['-F', terminal, 'rows', String(height), 'cols', String(width)]).catch(
-        () => undefined,
-      );
+      const size = ['rows', String(height), 'cols', String(width)];
+      await run('stty', ['-F', `/proc/${pid}/fd/0`, ...size]).catch(() => undefined); // ended meanwhile
     }
   })().catch(() => undefined); // the client's stream broke: the command's end is seen elsewhere
   return {
@@ -226,21 +234,13 @@ function followSizes(child: ChildProcess, sizes: AsyncIterable<TerminalSize>): {
   };
 }
 
-/** The terminal that `script` opened: the one its child has as standard input. */
-async function childTerminal(pid: number): Promise<string | undefined> {
-  for (let attempt = 0; attempt < 1000; attempt++) {
-    const children = await readFile(`/proc/${pid}/task/${pid}/children`, 'utf8').catch(() => undefined);
-    if (children === undefined) return undefined;
-    const [child] = children.trim().split(' ');
-    if (child) {
-      const target = await readlink(`/proc/${child}/fd/0`).catch(() => '');
-      if (target.startsWith('/dev/pts/')) return target;
-    }
-    await new Promise<void>((resolve) => setImmediate(resolve));
-  }
-  return undefined;
+/** The pid the runtime wrote down; 0 while it has not. */
+async function commandPid(files: CommandFiles): Promise<number> {
+  return Number((await readFile(files.pidFile, 'utf8').catch(() => '')).trim());
 }
 
+/** How long the runtime may take to start a command. */
+const PID_PATIENCE = 10_000;
 const KILL_PATIENCE = 2000;
 const KILL_INTERVAL = 10;
 
@@ -249,7 +249,7 @@ async function killCommand(context: ExecContext, child: ChildProcess, files: Com
   const running = (): boolean => child.exitCode === null && child.signalCode === null;
   // It may still be on its way into the container; killing the runtime now would leave the command behind.
   for (let waited = 0; running() && waited < KILL_PATIENCE; waited += KILL_INTERVAL) {
-    const pid = Number((await readFile(files.pidFile, 'utf8').catch(() => '')).trim());
+    const pid = await commandPid(files);
     if (pid > 0) await killTree(pid);
     // The runtime itself is left to notice: it must reap the command, or a zombie would hold the container's end up
     // wherever the machine's first process does not reap.

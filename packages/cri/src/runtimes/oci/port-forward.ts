@@ -1,5 +1,4 @@
 import { spawn } from 'node:child_process';
-import { pipeline } from 'node:stream/promises';
 import { COMMAND_ENVIRONMENT } from './command.ts';
 
 /**
@@ -33,18 +32,21 @@ export async function forwardPort(
     child.on('error', reject);
     child.on('close', resolve);
   });
-  const inward = pipeline(stream, child.stdin).catch(() => undefined); // socat's exit code tells what went wrong
-  const outward = pipeline(child.stdout, stream).catch(() => undefined);
+  // Half-closed either way: `pipe` ends the other side and leaves the direction back open.
+  child.stdin.on('error', () => undefined); // the port was closed: socat's exit code tells
+  stream.on('error', onAbort);
+  stream.pipe(child.stdin);
+  child.stdout.pipe(stream);
   try {
     const code = await exited;
-    await outward;
     if (code !== 0 && !signal.aborted && complaints !== '') {
       throw new Error(`failed to connect to localhost:${port} inside the pod: ${lastLine(complaints)}`);
     }
   } finally {
     signal.removeEventListener('abort', onAbort);
+    stream.off('error', onAbort);
+    stream.unpipe(child.stdin);
     child.stdin.destroy();
-    void inward;
   }
 }
 

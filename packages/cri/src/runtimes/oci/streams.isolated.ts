@@ -66,21 +66,21 @@ describe('streams of the embedded runtime', () => {
     const { stdin, stdout, text } = client();
     const window = sizes();
     window.send(123, 45);
+    const untilSize = (size: string): string =>
+      `until [ "$(stty size)" = "${size}" ]; do sleep 0.05; done; echo is ${size}`;
+    const script = `tty; ${untilSize('45 123')}; ${untilSize('24 80')}; read line; echo "got $line" >&2; exit 7`;
     const ended = subject.runtime.runtimeService.exec(
       id,
-      { command: ['sh'], tty: true },
+      { command: ['sh', '-c', script], tty: true },
       { stdin, stdout, resize: window.iterable },
       never,
     );
-    stdin.write('tty; echo sum=$((20+3))\n');
-    await subject.until(() => text.stdout.includes('sum=23'));
-    expect(text.stdout).toMatch(/\/dev\/pts\/\d+\r\n/);
-    stdin.write('until [ "$(stty size)" = "45 123" ]; do sleep 0.05; done; echo size fits\n');
-    await subject.until(() => text.stdout.includes('size fits\r'));
+    await subject.until(() => text.stdout.includes('is 45 123\r\n'));
+    expect(text.stdout).toMatch(/^\/dev\/pts\/\d+\r\n/);
     window.send(80, 24);
-    stdin.write('until [ "$(stty size)" = "24 80" ]; do sleep 0.05; done; echo new size\n');
-    await subject.until(() => text.stdout.includes('new size\r'));
-    stdin.write('exit 7\n');
+    await subject.until(() => text.stdout.includes('is 24 80\r\n'));
+    stdin.write('a line\n');
+    await subject.until(() => text.stdout.endsWith('got a line\r\n'));
     expect(await ended).toEqual({ exitCode: 7 });
   });
 
@@ -165,8 +165,8 @@ describe('streams of the embedded runtime', () => {
   });
 
   it('forwards connections to a port that is bound to the loopback of the pod', async () => {
-    const { sandboxId, id } = await start('while :; do nc -l -p 8080 -s 127.0.0.1 -e cat; done');
-    const server = createServer((socket) => {
+    const { sandboxId, id } = await start('exec nc -ll -p 8080 -e cat');
+    const server = createServer({ allowHalfOpen: true }, (socket) => {
       subject.runtime.runtimeService
         .portForward(sandboxId, 8080, socket, never)
         .catch(() => socket.destroy());
