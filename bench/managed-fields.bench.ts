@@ -12,12 +12,15 @@ const CONFIG_MAP = schemaOf('', 'v1', 'ConfigMap') as Schema;
 const POD = schemaOf('', 'v1', 'Pod') as Schema;
 const NOW = Date.UTC(2026, 0, 31);
 
+/** The best of several rounds, so that other programs on the machine count for little. */
 function measure(name: string, runs: number, task: (i: number) => unknown): void {
-  for (let i = 0; i < runs; i++) task(i); // warm up
-  const start = realClock.monotonic();
-  for (let i = 0; i < runs; i++) task(i);
-  const micros = ((realClock.monotonic() - start) / runs) * 1000;
-  console.log(`${name.padEnd(44)} ${micros.toFixed(2).padStart(8)} µs`);
+  let best = Infinity;
+  for (let round = 0; round < 10; round++) {
+    const start = realClock.monotonic();
+    for (let i = 0; i < runs / 10; i++) task(i);
+    best = Math.min(best, ((realClock.monotonic() - start) / (runs / 10)) * 1000);
+  }
+  console.log(`${name.padEnd(48)} ${best.toFixed(2).padStart(8)} µs`);
 }
 
 const configMap = (i: number): JsonObject => ({
@@ -57,10 +60,18 @@ const pod = (i: number): JsonObject => ({
   },
 });
 
+// Made before, so that only field management is measured.
+const configMaps = Array.from({ length: 1000 }, (_, i) => configMap(i));
+const pods = [pod(0), pod(1)];
 const request = { manager: 'bench', apiVersion: 'v1', now: NOW };
 
 measure('create of a small ConfigMap', 200_000, (i) =>
-  updateManagedFields({ ...request, liveObject: undefined, newObject: configMap(i), schema: CONFIG_MAP }),
+  updateManagedFields({
+    ...request,
+    liveObject: undefined,
+    newObject: configMaps[i % 1000] as JsonObject,
+    schema: CONFIG_MAP,
+  }),
 );
 
 const live = updateManagedFields({
@@ -70,18 +81,24 @@ const live = updateManagedFields({
   schema: CONFIG_MAP,
 });
 measure('update of a small ConfigMap, parsed anew', 200_000, (i) =>
-  updateManagedFields({ ...request, liveObject: live, newObject: configMap(i), schema: CONFIG_MAP }),
+  updateManagedFields({
+    ...request,
+    liveObject: live,
+    newObject: configMaps[i % 1000] as JsonObject,
+    schema: CONFIG_MAP,
+  }),
 );
+const same = configMap(-1);
 measure('update of a small ConfigMap, nothing changed', 200_000, () =>
-  updateManagedFields({ ...request, liveObject: live, newObject: configMap(-1), schema: CONFIG_MAP }),
+  updateManagedFields({ ...request, liveObject: live, newObject: same, schema: CONFIG_MAP }),
 );
 
 measure('create of a Pod with 2 containers', 50_000, (i) =>
-  updateManagedFields({ ...request, liveObject: undefined, newObject: pod(i), schema: POD }),
+  updateManagedFields({ ...request, liveObject: undefined, newObject: pods[0] as JsonObject, schema: POD }),
 );
 const livePod = updateManagedFields({ ...request, liveObject: undefined, newObject: pod(0), schema: POD });
 measure('update of a Pod, parsed anew, one field changed', 50_000, () =>
-  updateManagedFields({ ...request, liveObject: livePod, newObject: pod(1), schema: POD }),
+  updateManagedFields({ ...request, liveObject: livePod, newObject: pods[1] as JsonObject, schema: POD }),
 );
 const status = { ...(livePod['status'] as JsonObject), phase: 'Failed' };
 measure('status of a Pod, the rest shared', 200_000, () =>

@@ -11,9 +11,18 @@ export class TimeError extends Error {
   override readonly name = 'TimeError';
 }
 
+/** The answer of the last call: time stamps of one second are asked for thousands of times. */
+let lastSecond = NaN;
+let lastText = '';
+
 /** `2026-01-31T12:00:00Z`; milliseconds are cut off. */
 export function formatTime(milliseconds: number): string {
-  return `${new Date(Math.floor(milliseconds / 1000) * 1000).toISOString().slice(0, 19)}Z`;
+  const second = Math.floor(milliseconds / 1000);
+  if (second !== lastSecond) {
+    lastText = `${new Date(second * 1000).toISOString().slice(0, 19)}Z`;
+    lastSecond = second;
+  }
+  return lastText;
 }
 
 /** `2026-01-31T12:00:00.123000Z`; fractions of a millisecond become the last three digits. */

@@ -31,21 +31,20 @@ export function isSameManager(a: ManagedFieldsEntry, b: ManagedFieldsEntry): boo
   );
 }
 
-/** The members in Go's order; what is empty is left out. */
+/** The members in Go's order; what is empty is left out. Written out, since every write of the API makes one. */
 export function createEntry(
   entry: Omit<ManagedFieldsEntry, 'fieldsType' | 'time'> & { readonly time: string | undefined },
 ): ManagedFieldsEntry {
-  return {
-    ...(entry.manager === undefined || entry.manager === '' ? {} : { manager: entry.manager }),
-    operation: entry.operation,
-    apiVersion: entry.apiVersion,
-    ...(entry.time === undefined ? {} : { time: entry.time }),
-    fieldsType: 'FieldsV1',
-    fieldsV1: entry.fieldsV1,
-    ...(entry.subresource === undefined || entry.subresource === ''
-      ? {}
-      : { subresource: entry.subresource }),
-  };
+  const { manager, operation, apiVersion, time, fieldsV1, subresource } = entry;
+  const created: { -readonly [K in keyof ManagedFieldsEntry]?: ManagedFieldsEntry[K] } = {};
+  if (manager !== undefined && manager !== '') created.manager = manager;
+  created.operation = operation;
+  created.apiVersion = apiVersion;
+  if (time !== undefined) created.time = time;
+  created.fieldsType = 'FieldsV1';
+  created.fieldsV1 = fieldsV1;
+  if (subresource !== undefined && subresource !== '') created.subresource = subresource;
+  return created as ManagedFieldsEntry;
 }
 
 export function withFields(entry: ManagedFieldsEntry, fieldsV1: FieldSet): ManagedFieldsEntry {
