@@ -3,6 +3,11 @@
  * schema tables alone.
  */
 import type { KubeObject } from '@k8ts/api';
+import { controllerRevisionStrategy } from './apps/controller-revision.ts';
+import { daemonSetStrategy } from './apps/daemon-set.ts';
+import { deploymentStrategy } from './apps/deployment.ts';
+import { replicaSetStrategy } from './apps/replica-set.ts';
+import { statefulSetStrategy } from './apps/stateful-set.ts';
 import type { Strategy } from './contract.ts';
 import { leaseStrategy } from './coordination/lease.ts';
 import { configMapStrategy } from './core/config-map.ts';
@@ -42,6 +47,11 @@ export function builtinStrategies(options: BuiltinStrategyOptions = {}): readonl
     any(secretStrategy),
     any(serviceAccountStrategy),
     any(serviceStrategy(serviceNetwork)),
+    any(controllerRevisionStrategy),
+    any(daemonSetStrategy),
+    any(deploymentStrategy),
+    any(replicaSetStrategy),
+    any(statefulSetStrategy),
     any(leaseStrategy),
     any(endpointSliceStrategy),
     any(priorityClassStrategy),
