@@ -1,5 +1,7 @@
 import type { ControllerDefinition } from './contract.ts';
 import { deploymentController } from './deployment/controller.ts';
+import { endpointsController } from './endpoints/controller.ts';
+import { endpointSliceController } from './endpointslice/controller.ts';
 import { namespaceController } from './namespace/controller.ts';
 import { replicaSetController, replicationController } from './replicaset/controller.ts';
 import { rootCAPublisherController } from './root-ca-publisher-controller.ts';
@@ -15,4 +17,6 @@ export const controllerRegistry: readonly ControllerDefinition[] = [
   deploymentController,
   replicaSetController,
   replicationController,
+  endpointsController,
+  endpointSliceController,
 ];

@@ -292,12 +292,10 @@ describe('Deployment controller', () => {
   it('adopts ReplicaSets that match', async () => {
     await using harness = await start();
     const { selector, template } = deployment(2, 'v1').spec;
-    await harness.api.client
-      .resource(appsv1.replicaSets, 'default')
-      .create({
-        metadata: { name: 'orphan', labels: { app: 'web' } },
-        spec: { replicas: 2, selector, template },
-      });
+    await harness.api.client.resource(appsv1.replicaSets, 'default').create({
+      metadata: { name: 'orphan', labels: { app: 'web' } },
+      spec: { replicas: 2, selector, template },
+    });
     await harness.clock.advance(5000);
     await api(harness).create(deployment(2, 'v1'));
     await harness.clock.advance(10_000);
