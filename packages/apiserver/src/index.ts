@@ -21,3 +21,6 @@ export { createKubeApiServer } from './kube-apiserver.ts';
 export type { KubeApiServer, KubeApiServerOptions } from './kube-apiserver.ts';
 export { parseTokenFile, staticTokenAuthenticator } from './authentication/plugins/static-token.ts';
 export { serviceAccountUserName, userInfo } from './authentication/well-known-users.ts';
+export { networkKubelets, tcpBackend, tlsBackend } from './connect/dial.ts';
+export type { Backend, KubeletConnection, KubeletTls } from './connect/dial.ts';
+export type { PodNetwork } from './connect/proxies.ts';

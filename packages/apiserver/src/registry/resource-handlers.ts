@@ -77,8 +77,10 @@ function handleSubresource(
   const { registry } = handlers;
   const { verb, name } = context.info;
   if (name === '') throw unknownPath();
-  if (!subresource.verbs.includes(verb)) throw unsupported(row, verb, context);
   const special = registry.special(row.group, row.resource, subresource.name);
+  // A proxy passes on every method, also those that are no verb of the API.
+  const takesAll = special?.connect === true && subresource.name === 'proxy';
+  if (!takesAll && !subresource.verbs.includes(verb)) throw unsupported(row, verb, context);
   if (special !== undefined) return callSpecial(handlers, special, row, subresource, context);
   const served = registry.served(row.group, row.version, row.resource);
   if (served === undefined) throw unknownPath();
