@@ -14,6 +14,9 @@ import { x509Authenticator } from './authentication/plugins/x509.ts';
 import { nodeAuthorizer } from './authorization/plugins/node.ts';
 import { privilegedGroupsAuthorizer } from './authorization/plugins/privileged-groups.ts';
 import { rbacAuthorizer } from './authorization/rbac/rbac-authorizer.ts';
+import type { KubeletConnection } from './connect/dial.ts';
+import { podStreamHandlers } from './connect/pod-streams.ts';
+import { directPodNetwork, proxyHandlers, type PodNetwork } from './connect/proxies.ts';
 import type { ObjectReader } from './object-reader.ts';
 import { kubernetesServiceHook } from './post-start/kubernetes-service.ts';
 import { rbacBootstrapHook } from './post-start/rbac-bootstrap.ts';
@@ -54,6 +57,10 @@ export interface KubeApiServerOptions extends Pick<
   readonly advertiseAddress?: string;
   /** Default: the TLS port, once it is open. */
   readonly advertisePort?: number;
+  /** How kubelets are reached, for logs, exec, port-forward and proxies; absent: those are not served. */
+  readonly kubelets?: KubeletConnection;
+  /** How pods and services are reached by proxy requests; default: directly. */
+  readonly podNetwork?: PodNetwork;
   /** The rules of the controllers' accounts. */
   readonly controllers: readonly { readonly name: string; readonly rules: readonly rbacv1.PolicyRule[] }[];
 }
@@ -113,6 +120,12 @@ function assemble(
       tokenRequestHandler(tokens, { audiences, extendExpiration: true }),
       ...accessReviewHandlers(rbac),
       ...authenticationReviewHandlers({ tokens: allTokens, audiences }),
+      ...(options.kubelets === undefined
+        ? []
+        : [
+            ...podStreamHandlers(options.kubelets),
+            ...proxyHandlers(options.kubelets, options.podNetwork ?? directPodNetwork),
+          ]),
     ],
     postStartHooks: [
       systemNamespacesHook,
