@@ -276,11 +276,12 @@ export interface FieldError {
   readonly body: string;
 }
 
-/** 422 with every wrong field. `fieldErrors` is not empty. */
+/** 422 with every wrong field. */
 export function invalid(kind: GroupKind, name: string, fieldErrors: readonly FieldError[]): StatusError {
   const texts = [...new Set(fieldErrors.map((error) => `${error.field}: ${error.body}`))];
   const list = texts.length === 1 ? (texts[0] as string) : `[${texts.join(', ')}]`;
-  return failure(422, 'Invalid', `${groupKindName(kind)} ${goQuote(name)} is invalid: ${list}`, {
+  const message = `${groupKindName(kind)} ${goQuote(name)} is invalid`;
+  return failure(422, 'Invalid', texts.length === 0 ? message : `${message}: ${list}`, {
     ...(name === '' ? {} : { name }),
     ...(kind.group === '' ? {} : { group: kind.group }),
     ...(kind.kind === '' ? {} : { kind: kind.kind }),
@@ -293,14 +294,58 @@ export function fromStatus(status: Status): StatusError {
   return new StatusError(status);
 }
 
+/** Anything that was thrown, as an error of the API: what is no StatusError becomes 500 with its message. */
+export function toStatusError(error: unknown): StatusError {
+  if (error instanceof StatusError) return error;
+  const message = error instanceof Error ? error.message : String(error);
+  return new StatusError(
+    { kind: 'Status', apiVersion: 'v1', metadata: {}, status: 'Failure', message, code: 500 },
+    { cause: error },
+  );
+}
+
 export function hasReason(error: unknown, reason: string): boolean {
   return error instanceof StatusError && error.status.reason === reason;
 }
 
-export const isNotFound = (error: unknown): boolean => hasReason(error, 'NotFound');
+/** The reasons of meta/v1. Where an answer has another one, or none, its code counts. */
+const KNOWN_REASONS: ReadonlySet<string> = new Set([
+  'Unauthorized',
+  'Forbidden',
+  'NotFound',
+  'AlreadyExists',
+  'Conflict',
+  'Gone',
+  'Invalid',
+  'ServerTimeout',
+  'StoreReadError',
+  'Timeout',
+  'TooManyRequests',
+  'BadRequest',
+  'MethodNotAllowed',
+  'NotAcceptable',
+  'RequestEntityTooLarge',
+  'UnsupportedMediaType',
+  'InternalError',
+  'Expired',
+  'ServiceUnavailable',
+]);
+
+function is(error: unknown, reason: string, code: number): boolean {
+  if (!(error instanceof StatusError)) return false;
+  if (error.reason === reason) return true;
+  return error.code === code && !KNOWN_REASONS.has(error.reason);
+}
+
+export const isNotFound = (error: unknown): boolean => is(error, 'NotFound', 404);
 export const isAlreadyExists = (error: unknown): boolean => hasReason(error, 'AlreadyExists');
-export const isConflict = (error: unknown): boolean => hasReason(error, 'Conflict');
-export const isForbidden = (error: unknown): boolean => hasReason(error, 'Forbidden');
-export const isInvalid = (error: unknown): boolean => hasReason(error, 'Invalid');
-export const isExpired = (error: unknown): boolean => hasReason(error, 'Expired') || hasReason(error, 'Gone');
-export const isTooManyRequests = (error: unknown): boolean => hasReason(error, 'TooManyRequests');
+export const isConflict = (error: unknown): boolean => is(error, 'Conflict', 409);
+export const isForbidden = (error: unknown): boolean => is(error, 'Forbidden', 403);
+export const isUnauthorized = (error: unknown): boolean => is(error, 'Unauthorized', 401);
+export const isInvalid = (error: unknown): boolean => is(error, 'Invalid', 422);
+export const isExpired = (error: unknown): boolean => hasReason(error, 'Expired') || is(error, 'Gone', 410);
+export const isTooManyRequests = (error: unknown): boolean => is(error, 'TooManyRequests', 429);
+export const isTimeout = (error: unknown): boolean => is(error, 'Timeout', 504);
+export const isServerTimeout = (error: unknown): boolean => hasReason(error, 'ServerTimeout');
+export const isInternalError = (error: unknown): boolean => is(error, 'InternalError', 500);
+export const isServiceUnavailable = (error: unknown): boolean => is(error, 'ServiceUnavailable', 503);
