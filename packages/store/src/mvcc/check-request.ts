@@ -6,7 +6,11 @@ const LONGEST_TTL = 9_000_000_000;
 /** Throws `InvalidRequestError` for what no store can take. */
 export function checkCommit({ conditions, operations }: CommitRequest): void {
   for (const { key } of conditions) checkKey(key);
-  for (const { key } of operations) checkKey(key);
+  for (const operation of operations) {
+    checkKey(operation.key);
+    if (operation.type === 'put' && !(operation.value instanceof Uint8Array))
+      throw new InvalidRequestError('a value is an array of bytes');
+  }
   if (operations.length < 2) return;
   const keys = new Set<Key>();
   for (const { key } of operations) keys.add(key);

@@ -40,7 +40,7 @@ export interface MvccStoreOptions {
 
 /** Longest turn of the event loop in milliseconds, and how many keys pass between two looks at the clock. */
 const LONGEST_TURN = 4;
-const KEYS_PER_LOOK = 256;
+const KEYS_PER_LOOK = 64;
 const LEASE_RETRY_DELAY = 1000;
 const EVERYTHING_AFTER = '\uffff';
 

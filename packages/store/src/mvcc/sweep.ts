@@ -6,7 +6,7 @@ import type { Version } from './version.ts';
 
 /** Keys per slice, which takes well under a millisecond, and versions that a journal removes in one go. */
 const SLICE = 1024;
-const REMOVAL = 4096;
+const REMOVAL = 2048;
 
 /**
  * Drops the versions that nobody can read any more after a compaction at `revision`: of each key, all that are older than

@@ -133,6 +133,11 @@ export function testCommits(context: ContractContext): void {
     await expect(store.commit(twice)).rejects.toThrow(InvalidRequestError);
     await expect(put(store, '', 'x')).rejects.toThrow(InvalidRequestError);
     await expect(put(store, '/\u0100', 'x')).rejects.toThrow(InvalidRequestError);
+    const text = {
+      conditions: [],
+      operations: [{ type: 'put', key, value: 'text' as unknown as Uint8Array } as const],
+    };
+    await expect(store.commit(text)).rejects.toThrow(InvalidRequestError);
     await expect(put(store, key, 'x', 987_654_321n)).rejects.toThrow(LeaseNotFoundError);
     expect(await store.revision()).toBe(before);
   });

@@ -22,7 +22,7 @@ export interface History {
 }
 
 /** Versions looked at between two looks at the clock, and the longest turn in milliseconds, when a watch catches up. */
-const SLICE = 256;
+const SLICE = 64;
 const LONGEST_TURN = 4;
 
 /**

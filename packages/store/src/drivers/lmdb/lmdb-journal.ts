@@ -44,11 +44,13 @@ export class LmdbJournal implements Journal {
     return valueOf(row, row.length, version);
   }
 
-  write({ versions, leases, compactRevision }: JournalBatch): Promise<void> {
-    return this.#transaction(() => {
-      const environment = this.#environment;
-      for (const version of versions)
-        void environment.put(versionKey(version), encodeVersion(version, version.value ?? NO_VALUE));
+  async write({ versions, leases, compactRevision }: JournalBatch): Promise<void> {
+    // Encoded first: once the first row is handed over, nothing may throw, or LMDB would commit half of the batch.
+    const rows = versions.map((version) => encodeVersion(version, version.value ?? NO_VALUE));
+    const environment = this.#environment;
+    await this.#transaction(() => {
+      for (const [i, version] of versions.entries())
+        void environment.put(versionKey(version), rows[i] as Buffer);
       for (const { id, ttl } of leases)
         if (ttl === undefined) void environment.remove(leaseKey(id));
         else void environment.put(leaseKey(id), encodeNumber(ttl));

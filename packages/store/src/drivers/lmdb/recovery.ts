@@ -16,7 +16,7 @@ import {
 } from './row.ts';
 
 const LONGEST_TURN = 4;
-const ROWS_PER_LOOK = 256;
+const ROWS_PER_LOOK = 64;
 
 /** Reads the log of versions from beginning to end and builds the index; yields on the way. */
 export async function recover(environment: Environment, clock: Clock): Promise<StoreState> {
