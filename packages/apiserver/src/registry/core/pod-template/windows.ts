@@ -36,7 +36,7 @@ export function validateWindowsOptions(
 
 function wrongUserName(name: string): string[] {
   if (name === '') return ['runAsUserName cannot be an empty string'];
-   
+
   if (/[\u0000-\u001f\u007f]/.test(name)) return ['runAsUserName cannot contain control characters'];
   const parts = name.split('\\');
   if (parts.length > 2) return ['runAsUserName cannot contain more than one backslash'];

@@ -1,15 +1,7 @@
 /** Takes cluster IPs and node ports for a service, and gives back what an update no longer needs. */
 import { networkingv1, type corev1, type Draft } from '@k8ts/api';
-import type {
-  StatusError} from '@k8ts/apimachinery';
-import {
-  hasReason,
-  index,
-  internalError,
-  invalid,
-  invalidValue,
-  type FieldError,
-} from '@k8ts/apimachinery';
+import type { StatusError } from '@k8ts/apimachinery';
+import { hasReason, index, internalError, invalid, invalidValue, type FieldError } from '@k8ts/apimachinery';
 import type { Allocation, StrategyContext } from '../../contract.ts';
 import { formatIp, parseIp } from '../../ip-addresses.ts';
 import { addressRange, freeAddresses, rangeHas, type AddressRange } from './address-range.ts';
