@@ -4,3 +4,4 @@ export { testContainerConfig, testSandboxConfig } from './pod-configs.ts';
 export type { TestContainerOptions } from './pod-configs.ts';
 export { loopbackNetwork } from './loopback-network.ts';
 export { BUSYBOX_IMAGE, buildBusyboxArchive } from './busybox-image.ts';
+export { describeIsolated } from './isolated-suite.ts';
