@@ -2,6 +2,7 @@ import type { ControllerDefinition } from './contract.ts';
 import { deploymentController } from './deployment/controller.ts';
 import { endpointsController } from './endpoints/controller.ts';
 import { endpointSliceController } from './endpointslice/controller.ts';
+import { garbageCollectorController } from './garbage-collector/controller.ts';
 import { namespaceController } from './namespace/controller.ts';
 import { replicaSetController, replicationController } from './replicaset/controller.ts';
 import { rootCAPublisherController } from './root-ca-publisher-controller.ts';
@@ -19,4 +20,5 @@ export const controllerRegistry: readonly ControllerDefinition[] = [
   replicationController,
   endpointsController,
   endpointSliceController,
+  garbageCollectorController,
 ];
