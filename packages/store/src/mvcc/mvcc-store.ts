@@ -213,7 +213,9 @@ export class MvccStore implements Store {
         if (!this.#leases.has(operation.lease)) throw new LeaseNotFoundError();
     const versions = this.#apply(operations, this.#assigned + 1);
     const revision = this.#assigned;
-    return this.#queue.add(versions, revision).then(() => ({ succeeded: true, revision }));
+    const durable = this.#queue.add(versions, revision);
+    const result: CommitResult = { succeeded: true, revision };
+    return this.#journal === undefined ? Promise.resolve(result) : durable.then(() => result);
   }
 
   /** What the conditions met, once that is durable itself. */
