@@ -21,6 +21,7 @@ import type { ObjectReader } from './object-reader.ts';
 import { kubernetesServiceHook } from './post-start/kubernetes-service.ts';
 import { rbacBootstrapHook } from './post-start/rbac-bootstrap.ts';
 import { systemNamespacesHook, systemPriorityClassesHook } from './post-start/system-objects.ts';
+import { builtinSpecialHandlers } from './registry/builtin-handlers.ts';
 import { builtinStrategies } from './registry/builtin-strategies.ts';
 import { addressRange } from './registry/core/service/address-range.ts';
 import { DEFAULT_SERVICE_NETWORK, type ServiceNetwork } from './registry/core/service/allocation.ts';
@@ -37,7 +38,16 @@ import { tokenRequestHandler } from './service-accounts/token-request.ts';
 /** What a cluster's operator decides; the rest is Kubernetes' default. */
 export interface KubeApiServerOptions extends Pick<
   ApiServerOptions,
-  'store' | 'tls' | 'port' | 'host' | 'plainPort' | 'shutdownGrace' | 'stages' | 'freeze' | 'healthChecks'
+  | 'store'
+  | 'tls'
+  | 'port'
+  | 'host'
+  | 'plainPort'
+  | 'shutdownGrace'
+  | 'stages'
+  | 'freeze'
+  | 'healthChecks'
+  | 'docs'
 > {
   readonly clock: Clock;
   readonly random?: Random;
@@ -117,6 +127,7 @@ function assemble(
     ],
     strategies: builtinStrategies({ serviceNetwork }),
     specialHandlers: [
+      ...builtinSpecialHandlers,
       tokenRequestHandler(tokens, { audiences, extendExpiration: true }),
       ...accessReviewHandlers(rbac),
       ...authenticationReviewHandlers({ tokens: allTokens, audiences }),
