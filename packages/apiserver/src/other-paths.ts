@@ -10,6 +10,7 @@ import {
   groupsOf,
 } from './discovery/legacy-discovery.ts';
 import { healthResult, type HealthCheck } from './health/health.ts';
+import type { OpenApi } from './openapi/documents.ts';
 import type { ResourceRegistry } from './registry/resource-registry.ts';
 import type { RequestContext } from './request/request-context.ts';
 import { rawJson, type Result } from './request/result.ts';
@@ -18,6 +19,7 @@ import { VERSION_INFO } from './version-info.ts';
 export interface OtherPaths {
   readonly registry: ResourceRegistry;
   readonly aggregatedDiscovery: AggregatedDiscovery;
+  readonly openApi: OpenApi;
   readonly metrics: Metrics;
   /** `host:port` that clients reach this server at. */
   readonly serverAddress: () => string;
@@ -46,6 +48,10 @@ export function handleOther(paths: OtherPaths, context: RequestContext): Result 
     case 'livez':
     case 'readyz':
       if (third === undefined) return healthResult(first, second ?? '', paths.checks[first], context);
+      break;
+    case 'openapi':
+      if (second === 'v2' && third === undefined) return paths.openApi.v2(context);
+      if (second === 'v3') return paths.openApi.v3(parts.slice(2).join('/'), context);
       break;
     case 'metrics':
       if (second === undefined) return metricsResult(paths.metrics);

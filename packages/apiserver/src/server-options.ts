@@ -1,4 +1,4 @@
-import type { KubeObject, Stage } from '@k8ts/api';
+import type { ApiDocs, KubeObject, Stage } from '@k8ts/api';
 import type { Clock, Logger, Metrics, Random } from '@k8ts/base';
 import type { Store } from '@k8ts/store';
 import type { AdmissionPlugin } from './admission/contract.ts';
@@ -38,6 +38,8 @@ export interface ApiServerOptions {
   /** Which versions of the tables are served. Default `['stable']`. */
   readonly stages?: readonly Stage[];
   readonly inFlight?: InFlightLimits;
+  /** Descriptions for OpenAPI and `kubectl explain`; called when first needed. Default: none. */
+  readonly docs?: () => ApiDocs;
 
   /** Absent: no TLS port. */
   readonly tls?: TlsOptions;

@@ -23,6 +23,7 @@ import { respond, respondError, statusOf } from './http/respond.ts';
 import type { Responder } from './http/responder.ts';
 import { createInProcessTransport } from './in-process/in-process-transport.ts';
 import type { ObjectReader } from './object-reader.ts';
+import { OpenApi } from './openapi/documents.ts';
 import { handleOther, type OtherPaths } from './other-paths.ts';
 import { AdmissionChain } from './registry/admission-chain.ts';
 import type { RegistryServices } from './registry/generic/scope.ts';
@@ -142,6 +143,7 @@ class Server implements ApiServer {
   readonly #ports: HttpServer[] = [];
   readonly #listening: Promise<number>;
   #resolveListening: (port: number) => void = () => undefined;
+  #rejectListening: (error: Error) => void = () => undefined;
   #resolveReady: () => void = () => undefined;
   #rejectReady: (error: Error) => void = () => undefined;
   #stopping = false;
@@ -157,9 +159,11 @@ class Server implements ApiServer {
       this.#rejectReady = reject;
     });
     this.ready.catch(() => undefined); // nobody need wait for it
-    this.#listening = new Promise((resolve) => {
+    this.#listening = new Promise((resolve, reject) => {
       this.#resolveListening = resolve;
+      this.#rejectListening = reject;
     });
+    this.#listening.catch(() => undefined); // hooks that wait for it are told
 
     const handlers = { registry, services, store: options.store, clock: parts.clock };
     const otherPaths = this.#otherPaths();
@@ -241,6 +245,7 @@ class Server implements ApiServer {
     if (this.#stopping) return;
     this.#stopping = true;
     this.#rejectReady(new Error('the API server was stopped'));
+    this.#rejectListening(new Error('the API server was stopped'));
     const { scope, registry, options } = this.#parts;
     // Watches end by themselves once their caches close; then the connections are idle and can go.
     for (const storage of registry.storages()) storage.cache.close();
@@ -272,6 +277,7 @@ class Server implements ApiServer {
     return {
       registry,
       aggregatedDiscovery: new AggregatedDiscovery(registry),
+      openApi: new OpenApi({ registry, docs: options.docs }),
       metrics,
       serverAddress: () => (this.address === undefined ? '' : `${this.address.host}:${this.address.port}`),
       checks: {

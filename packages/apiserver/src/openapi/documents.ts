@@ -1,0 +1,176 @@
+/** /openapi/v2 and /openapi/v3: made when first asked for, then kept as text. */
+import { createHash } from 'node:crypto';
+import { noDocs, schemaOf, type ApiDocs } from '@k8ts/api';
+import { unknownPath } from '@k8ts/apimachinery';
+import type { RequestContext } from '../request/request-context.ts';
+import type { RawResult } from '../request/result.ts';
+import type { ResourceRegistry } from '../registry/resource-registry.ts';
+import { VERSION_INFO } from '../version-info.ts';
+import { Definitions, type JsonObject, type OpenApiVersion } from './definitions.ts';
+import { resourcePaths } from './paths.ts';
+
+interface Document {
+  readonly text: string;
+  readonly hash: string;
+}
+
+export interface OpenApiOptions {
+  readonly registry: ResourceRegistry;
+  /** Descriptions, loaded when the first document is made. */
+  readonly docs: (() => ApiDocs) | undefined;
+}
+
+export class OpenApi {
+  readonly #registry: ResourceRegistry;
+  readonly #loadDocs: () => ApiDocs;
+  #docs: ApiDocs | undefined = undefined;
+  #v2: Document | undefined = undefined;
+  #index: Document | undefined = undefined;
+  readonly #v3 = new Map<string, Document>();
+
+  constructor({ registry, docs }: OpenApiOptions) {
+    this.#registry = registry;
+    this.#loadDocs = docs ?? (() => noDocs);
+  }
+
+  /** `/openapi/v2` */
+  v2(context: RequestContext): RawResult {
+    this.#v2 ??= documentOf(this.#swagger());
+    return answer(this.#v2, context, 'application/json');
+  }
+
+  /** `/openapi/v3` or `/openapi/v3/<path>`; throws 404. */
+  v3(path: string, context: RequestContext): RawResult {
+    if (path === '') {
+      this.#index ??= documentOf({ paths: this.#indexPaths() });
+      return answer(this.#index, context, 'application/json');
+    }
+    const groupVersion = this.#groupVersions().find((entry) => pathOf(entry) === path);
+    if (groupVersion === undefined) throw unknownPath();
+    const document = this.#document(groupVersion);
+    const wanted = context.query.get('hash');
+    // A URL with the right hash can be kept for ever; a stale one is sent to the right place.
+    if (wanted !== undefined && wanted !== '' && wanted !== document.hash)
+      return {
+        kind: 'raw',
+        code: 301,
+        contentType: '',
+        body: '',
+        headers: { Location: `/openapi/v3/${path}?hash=${document.hash}` },
+      };
+    const forever: Record<string, string> =
+      wanted === document.hash
+        ? {
+            'Cache-Control': 'public, immutable',
+            Expires: new Date(FAR_FUTURE).toUTCString(),
+          }
+        : {};
+    return answer(document, context, 'application/json', forever);
+  }
+
+  #groupVersions(): readonly { readonly group: string; readonly version: string }[] {
+    return this.#registry.groupVersions;
+  }
+
+  #indexPaths(): JsonObject {
+    const paths: JsonObject = {};
+    for (const groupVersion of this.#groupVersions()) {
+      const path = pathOf(groupVersion);
+      paths[path] = { serverRelativeURL: `/openapi/v3/${path}?hash=${this.#hashOf(groupVersion)}` };
+    }
+    return paths;
+  }
+
+  /** The tables do not change while the program runs, so their version says as much as the document's text would. */
+  #hashOf({ group, version }: { readonly group: string; readonly version: string }): string {
+    const rows = this.#registry.infosOf(group, version);
+    return createHash('sha512')
+      .update(`${VERSION_INFO['gitVersion']} ${JSON.stringify(rows)}`)
+      .digest('hex')
+      .toUpperCase();
+  }
+
+  #document(groupVersion: { readonly group: string; readonly version: string }): Document {
+    const path = pathOf(groupVersion);
+    let document = this.#v3.get(path);
+    if (document === undefined) {
+      const { definitions, paths } = this.#parts(3, [groupVersion]);
+      const text = `${JSON.stringify({
+        openapi: '3.0.0',
+        info: INFO,
+        paths,
+        components: { schemas: definitions.all(), securitySchemes: BEARER },
+        security: [{ BearerToken: [] }],
+      })}\n`;
+      document = { text, hash: this.#hashOf(groupVersion) };
+      this.#v3.set(path, document);
+    }
+    return document;
+  }
+
+  #swagger(): JsonObject {
+    const { definitions, paths } = this.#parts(2, this.#groupVersions());
+    return {
+      swagger: '2.0',
+      info: INFO,
+      paths,
+      definitions: definitions.all(),
+      securityDefinitions: BEARER,
+      security: [{ BearerToken: [] }],
+    };
+  }
+
+  #parts(
+    version: OpenApiVersion,
+    groupVersions: readonly { readonly group: string; readonly version: string }[],
+  ): { readonly definitions: Definitions; readonly paths: JsonObject } {
+    this.#docs ??= this.#loadDocs();
+    const definitions = new Definitions(version, this.#docs);
+    const paths: JsonObject = {};
+    for (const groupVersion of groupVersions) {
+      const infos = this.#registry.infosOf(groupVersion.group, groupVersion.version);
+      Object.assign(paths, resourcePaths({ version, definitions }, `/${pathOf(groupVersion)}`, infos));
+      for (const info of infos) {
+        const { group, version: name } = info;
+        for (const kind of [info.kind, info.listKind]) {
+          const schema = schemaOf(group, name, kind);
+          if (schema !== undefined) definitions.mark(schema, { group, kind, version: name });
+        }
+      }
+    }
+    return { definitions, paths };
+  }
+}
+
+const INFO = { title: 'Kubernetes', version: VERSION_INFO['gitVersion'] };
+const BEARER = {
+  BearerToken: {
+    type: 'apiKey',
+    description: 'Bearer Token authentication',
+    name: 'authorization',
+    in: 'header',
+  },
+};
+const FAR_FUTURE = Date.UTC(2099, 0, 1);
+
+function pathOf({ group, version }: { readonly group: string; readonly version: string }): string {
+  return group === '' ? `api/${version}` : `apis/${group}/${version}`;
+}
+
+function documentOf(value: object): Document {
+  const text = `${JSON.stringify(value)}\n`;
+  return { text, hash: createHash('sha512').update(text).digest('hex').toUpperCase() };
+}
+
+function answer(
+  { text, hash }: Document,
+  { headers }: RequestContext,
+  contentType: string,
+  further: Readonly<Record<string, string>> = {},
+): RawResult {
+  const etag = `"${hash}"`;
+  const sent = { ETag: etag, Vary: 'Accept', ...further };
+  if (headers['if-none-match'] === etag)
+    return { kind: 'raw', code: 304, contentType: '', body: '', headers: sent };
+  return { kind: 'raw', code: 200, contentType, body: text, headers: sent };
+}
