@@ -49,7 +49,8 @@ export function createEventBroadcaster(
   const queue: corev1.Event[] = [];
   let draining = false;
   let drained: Promise<void> = Promise.resolve();
-  let sequence = 0;
+  // Components of one process may speak of one object within one millisecond: each starts elsewhere in it.
+  let sequence = Math.floor(random() * 1_000_000);
 
   const drain = async (): Promise<void> => {
     try {
