@@ -1,0 +1,2 @@
+export { NetworkLab } from './network-lab.ts';
+export type { LabHost, LabPod, LabProtocol } from './network-lab.ts';
