@@ -53,7 +53,7 @@ export interface ApplyRequest {
 }
 
 export interface ApplyResult {
-  /** With `metadata.managedFields`; neither defaulted nor validated yet. */
+  /** With `metadata.managedFields`; to be brought into normal form (nulls stand for what was removed), defaulted and validated. */
   readonly object: ManagedObject;
   /** The configuration changed nothing but, perhaps, who owns what. */
   readonly unchanged: boolean;

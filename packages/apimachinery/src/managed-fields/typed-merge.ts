@@ -96,7 +96,7 @@ function mergeLists(live: JsonArray, applied: JsonArray, schema: Schema, relatio
   return merged;
 }
 
-/** Takes the fields of a set out of an object. Containers that become empty go with their content. */
+/** Takes the fields of a set out of an object. Containers that become empty are null. */
 export function removeFields(object: JsonObject, set: FieldSet, schema: Schema): JsonObject {
   return (removeBelow(object, set, schema) ?? {}) as JsonObject;
 }
@@ -129,9 +129,8 @@ function removeFromFields(value: JsonObject, set: FieldSet, schema: Schema): Jso
     const fieldSchema = fieldSchemaOf(schema, name);
     const rest =
       node === undefined || fieldSchema === undefined ? child : removeBelow(child, node, fieldSchema);
-    // Upstream keeps what became empty as null, which is the same as absent once it is decoded.
-    if (rest === undefined) continue;
-    setOwn(kept, name, rest);
+    // What became empty stays as null, which still counts as present while it is decided what to prune; decoding drops it.
+    setOwn(kept, name, rest ?? null);
     any = true;
   }
   return any ? kept : undefined;

@@ -1,1 +1,1 @@
-export {};
+export { randomValue, tampered } from './random-object.ts';
