@@ -4,7 +4,7 @@ import type { Schema } from '@k8ts/api';
 import { seededRandom } from '@k8ts/base';
 import type { JsonObject, JsonValue } from '../json.ts';
 import { StatusError } from '../status-error.ts';
-import { decodeObject } from './decode-object.ts';
+import { decodeObject, parseBody } from './decode-object.ts';
 import type { FieldValidation } from './decode-object.ts';
 import { countMembers, scanJson } from './json-scan.ts';
 import { findDuplicateMembers } from './json-syntax.ts';
@@ -157,6 +157,14 @@ describe('field validation', () => {
     expect(decode('{"data":{"a":1,"a":2},"revision":1}', kind, 'Warn').warnings).toEqual([
       'duplicate field "data.a"',
     ]);
+  });
+
+  test('patches are looked at too', () => {
+    expect(parseBody('{"a":{"b":1,"b":2}}', 'json', true)).toEqual({
+      value: { a: { b: 2 } },
+      strictErrors: ['duplicate field "a.b"'],
+    });
+    expect(parseBody('{"a":{"b":1,"b":2}}', 'json', false).strictErrors).toEqual([]);
   });
 
   test('at most 100', () => {

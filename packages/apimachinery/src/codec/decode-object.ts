@@ -11,7 +11,7 @@ import { isJsonArray, isJsonObject, MAX_JSON_DEPTH } from '../json.ts';
 import type { JsonObject, JsonValue } from '../json.ts';
 import { badRequest } from '../status-error.ts';
 import type { StatusError } from '../status-error.ts';
-import { scanJson } from './json-scan.ts';
+import { countMembers, scanJson } from './json-scan.ts';
 import { findDuplicateMembers, JsonSyntaxError } from './json-syntax.ts';
 import { DecodeError, normalizeObject } from './normalize.ts';
 import { parseYaml, YamlError } from './yaml.ts';
@@ -38,12 +38,15 @@ export interface DecodedObject {
   readonly warnings: readonly string[];
 }
 
-/** A body parsed to JSON values, with what strictness has to say of its text. */
+/** A body parsed to JSON values, with what strictness has to say of its text: `duplicate field "spec.foo"`. */
 export interface ParsedBody {
   readonly value: JsonValue;
-  /** Members of all its objects; fewer in the value mean repeated ones. -1 when not counted. */
-  readonly members: number;
   readonly strictErrors: readonly string[];
+}
+
+interface CountedBody extends ParsedBody {
+  /** Members of all objects in the text; fewer in the value mean repeated ones. -1 when not counted. */
+  readonly members: number;
 }
 
 /** Text is not parsed. The message is upstream's, `invalid character 'x' looking for beginning of value`. */
@@ -56,9 +59,9 @@ export function decodeObject(body: string | Uint8Array, options: DecodeOptions):
   const text = typeof body === 'string' ? body : textOf(body);
   const { schema, kind: expected, fieldValidation } = options;
   const strict = fieldValidation !== 'Ignore';
-  let parsed: ParsedBody;
+  let parsed: CountedBody;
   try {
-    parsed = parseBody(text, options.format ?? 'json', strict);
+    parsed = parseText(text, options.format ?? 'json', strict);
   } catch (error) {
     if (!(error instanceof BodyError)) throw error;
     throw unrecognized(expected.kind, error.message, text);
@@ -83,8 +86,14 @@ function textOf(body: Uint8Array): string {
   return Buffer.from(body.buffer, body.byteOffset, body.byteLength).toString('utf8');
 }
 
-/** Parses JSON or YAML text. `strict` asks for what is needed to find repeated fields. Throws BodyError. */
+/** Parses JSON or YAML text, for patches for example. `strict` looks for repeated fields. Throws BodyError. */
 export function parseBody(text: string, format: 'json' | 'yaml', strict: boolean): ParsedBody {
+  const { value, members, strictErrors } = parseText(text, format, strict);
+  const repeated = members >= 0 && members !== countMembers(value);
+  return { value, strictErrors: repeated ? duplicateFieldErrors(text) : strictErrors };
+}
+
+function parseText(text: string, format: 'json' | 'yaml', strict: boolean): CountedBody {
   if (format === 'yaml' && !/^[\s]*[{[]/.test(text)) {
     try {
       const { value, duplicates } = parseYaml(text);
