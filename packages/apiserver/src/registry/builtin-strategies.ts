@@ -8,6 +8,7 @@ import { daemonSetStrategy } from './apps/daemon-set.ts';
 import { deploymentStrategy } from './apps/deployment.ts';
 import { replicaSetStrategy } from './apps/replica-set.ts';
 import { statefulSetStrategy } from './apps/stateful-set.ts';
+import { horizontalPodAutoscalerStrategy } from './autoscaling/horizontal-pod-autoscaler.ts';
 import type { Strategy } from './contract.ts';
 import { leaseStrategy } from './coordination/lease.ts';
 import { configMapStrategy } from './core/config-map.ts';
@@ -23,6 +24,7 @@ import { serviceAccountStrategy } from './core/service-account.ts';
 import { DEFAULT_SERVICE_NETWORK, type ServiceNetwork } from './core/service/allocation.ts';
 import { serviceStrategy } from './core/service/strategy.ts';
 import { endpointSliceStrategy } from './discovery/endpoint-slice.ts';
+import { podDisruptionBudgetStrategy } from './policy/pod-disruption-budget.ts';
 import { clusterRoleBindingStrategy, roleBindingStrategy } from './rbac/role-binding.ts';
 import { clusterRoleStrategy, roleStrategy } from './rbac/role.ts';
 import { priorityClassStrategy } from './scheduling/priority-class.ts';
@@ -52,8 +54,10 @@ export function builtinStrategies(options: BuiltinStrategyOptions = {}): readonl
     any(deploymentStrategy),
     any(replicaSetStrategy),
     any(statefulSetStrategy),
+    any(horizontalPodAutoscalerStrategy),
     any(leaseStrategy),
     any(endpointSliceStrategy),
+    any(podDisruptionBudgetStrategy),
     any(priorityClassStrategy),
     any(roleStrategy),
     any(clusterRoleStrategy),
