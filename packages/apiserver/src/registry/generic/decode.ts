@@ -204,8 +204,11 @@ export function parsePatchText(
   type: PatchType,
 ): { readonly value: unknown; readonly strictErrors: readonly string[] } {
   try {
-    const { value, strictErrors } = parseBody(text, type === 'apply' ? 'yaml' : 'json', type === 'apply');
-    return { value, strictErrors };
+    const { value, strictErrors } = parseBody(text, type === 'apply' ? 'yaml' : 'json', true);
+    return {
+      value,
+      strictErrors: type === 'json' ? strictErrors.map((error) => `json patch ${error}`) : strictErrors,
+    };
   } catch (error) {
     if (!(error instanceof BodyError)) throw error;
     throw badRequest(
