@@ -1,5 +1,7 @@
-import { readFile, readdir, rmdir, statfs, writeFile } from 'node:fs/promises';
+import { readFile, readdir, rmdir, statfs } from 'node:fs/promises';
 import { join } from 'node:path';
+import { sleep } from '@k8ts/base';
+import type { Clock } from '@k8ts/base';
 import { isNotFound } from '../../files/atomic-file.ts';
 
 const ROOT = '/sys/fs/cgroup';
@@ -95,26 +97,49 @@ export async function oomKills(cgroups: Cgroups, path: string): Promise<number> 
   return (await table(join(memory, file))).get('oom_kill') ?? 0;
 }
 
+/** Any tree shows which processes are in a group. */
+function processTree(cgroups: Cgroups): string | undefined {
+  return cgroups.trees.get('pids') ?? cgroups.trees.get('memory') ?? [...cgroups.trees.values()][0];
+}
+
 /** Processes of the group itself. */
 export async function cgroupProcesses(cgroups: Cgroups, path: string): Promise<readonly number[]> {
-  const tree = cgroups.trees.get('pids') ?? cgroups.trees.get('memory') ?? [...cgroups.trees.values()][0];
+  const tree = processTree(cgroups);
   if (tree === undefined) return [];
   const text = await readIfThere(join(tree, path, 'cgroup.procs'));
   return text.split('\n').filter(Boolean).map(Number);
 }
 
-/** Puts a process into the group, which is made when it is not there. */
-export async function joinCgroup(cgroups: Cgroups, path: string, pid: number): Promise<void> {
-  for (const each of directories(cgroups, path)) {
-    await writeFile(join(each, 'cgroup.procs'), String(pid)).catch((error: unknown) => {
-      if (!isNotFound(error)) throw error;
-    });
+/** Processes of a group and of all below it. */
+export async function processesBelow(cgroups: Cgroups, path: string): Promise<readonly number[]> {
+  const pids = new Set(await cgroupProcesses(cgroups, path));
+  const tree = processTree(cgroups);
+  if (tree === undefined) return [];
+  const entries = await readdir(join(tree, path), { withFileTypes: true }).catch(() => []);
+  for (const entry of entries) {
+    if (!entry.isDirectory()) continue;
+    for (const pid of await processesBelow(cgroups, join(path, entry.name))) pids.add(pid);
   }
+  return [...pids];
 }
 
-/** Removes a group with those below it. Groups that still have processes stay; so the processes must be gone before. */
-export async function removeCgroup(cgroups: Cgroups, path: string): Promise<void> {
-  for (const each of directories(cgroups, path)) await removeTree(each);
+const REMOVAL_ATTEMPTS = 100;
+const REMOVAL_INTERVAL = 10;
+
+/** Removes a group with those below it, once the processes in it, which must have been killed, are gone. */
+export async function removeCgroup(clock: Clock, cgroups: Cgroups, path: string): Promise<void> {
+  for (const each of directories(cgroups, path)) {
+    for (let attempt = 1; ; attempt++) {
+      try {
+        await removeTree(each);
+        break;
+      } catch (error) {
+        // Busy: the last process is on its way out.
+        if ((error as NodeJS.ErrnoException).code !== 'EBUSY' || attempt === REMOVAL_ATTEMPTS) throw error;
+        await sleep(clock, REMOVAL_INTERVAL);
+      }
+    }
+  }
 }
 
 /** Removes a group that has nothing below it; one that has stays. */
@@ -132,7 +157,7 @@ async function removeTree(path: string): Promise<void> {
   }
   for (const entry of entries) if (entry.isDirectory()) await removeTree(join(path, entry.name));
   await rmdir(path).catch((error: NodeJS.ErrnoException) => {
-    if (error.code !== 'ENOENT' && error.code !== 'EBUSY') throw error;
+    if (error.code !== 'ENOENT') throw error;
   });
 }
 

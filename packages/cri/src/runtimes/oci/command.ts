@@ -33,11 +33,11 @@ export class CommandError extends Error {
 export function run(
   command: string,
   args: readonly string[],
-  options: { readonly cwd?: string; readonly input?: string } = {},
+  options: { readonly cwd?: string } = {},
 ): Promise<CommandResult> {
   return new Promise((resolve, reject) => {
     const child = spawn(command, args, {
-      stdio: [options.input === undefined ? 'ignore' : 'pipe', 'pipe', 'pipe'],
+      stdio: ['ignore', 'pipe', 'pipe'],
       env: COMMAND_ENVIRONMENT,
       ...(options.cwd !== undefined && { cwd: options.cwd }),
     });
@@ -48,10 +48,6 @@ export function run(
       if (code === 0) resolve({ stdout: stdout(), stderr: stderr() });
       else reject(new CommandError(command, code, stderr()));
     });
-    if (options.input !== undefined && child.stdin !== null) {
-      child.stdin.on('error', () => undefined); // it ended without reading: its exit code says why
-      child.stdin.end(options.input);
-    }
   });
 }
 

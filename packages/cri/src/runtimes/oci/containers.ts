@@ -5,7 +5,7 @@ import { errorMessage, sleep } from '@k8ts/base';
 import { RuntimeNotFoundError } from '../../contract.ts';
 import type { ContainerConfig, PodSandboxConfig } from '../../contract.ts';
 import { isNotFound } from '../../files/atomic-file.ts';
-import { cgroupProcesses, oomKills, removeCgroup } from './cgroups.ts';
+import { oomKills, processesBelow, removeCgroup } from './cgroups.ts';
 import type { Engine } from './engine.ts';
 import { containerPaths, sandboxPaths } from './layout.ts';
 import { containerSpec } from './oci-spec.ts';
@@ -216,15 +216,10 @@ async function finishExit(engine: Engine, id: string, exit: ExitFile): Promise<v
     const container = engine.containers.get(id);
     if (container?.state !== 'CONTAINER_RUNNING') return;
     const paths = containerPaths(engine.layout, id);
-    const oomMarked = await stat(paths.oomMark).then(
-      () => true,
-      () => false,
-    );
-    const oomKilled = oomMarked || (await oomKills(engine.host.cgroups, container.cgroup)) > 0;
+    const oomKilled =
+      (await exists(paths.oomMark)) || (await oomKills(engine.host.cgroups, container.cgroup)) > 0;
     // Processes that the container's first one left behind, where it had no process namespace of its own.
-    for (const pid of await cgroupProcesses(engine.host.cgroups, container.cgroup)) {
-      await signalProcess(await identifyProcess(pid), SIGKILL);
-    }
+    await killBelow(engine, container.cgroup);
     await recordExit(engine, container, {
       exitCode: exit.exitCode,
       reason: oomKilled
@@ -245,6 +240,13 @@ async function finishExit(engine: Engine, id: string, exit: ExitFile): Promise<v
         engine.logger.warn('cannot clean up an ended container', { id, error: errorMessage(error) }),
       );
   });
+}
+
+/** Kills every process of a control group and of those below it. */
+export async function killBelow(engine: Engine, cgroup: string): Promise<void> {
+  for (const pid of await processesBelow(engine.host.cgroups, cgroup)) {
+    await signalProcess(await identifyProcess(pid), SIGKILL);
+  }
 }
 
 async function recordExit(
@@ -273,12 +275,44 @@ async function recordExit(
 export async function removeFiles(engine: Engine, id: string): Promise<void> {
   const paths = containerPaths(engine.layout, id);
   const container = engine.containers.get(id);
-  if (container === undefined || container.state !== 'CONTAINER_CREATED') await engine.runtime.delete(id);
+  await endMonitor(engine, id, container);
   await unmountBundle(paths.bundle);
-  if (container !== undefined) await removeCgroup(engine.host.cgroups, container.cgroup);
+  if (container !== undefined) await removeCgroup(engine.clock, engine.host.cgroups, container.cgroup);
   await rm(paths.bundle, { recursive: true, force: true });
   await rm(paths.exitFile, { force: true });
   await rm(paths.state, { recursive: true, force: true });
+}
+
+/**
+ * Ends what a killed k8ts may have left of a start: a conmon that is creating the container, or one whose container waits
+ * to be started. A container that was never given to conmon costs nothing here.
+ */
+async function endMonitor(engine: Engine, id: string, container: ContainerRecord | undefined): Promise<void> {
+  const paths = containerPaths(engine.layout, id);
+  const pid = Number((await readFile(paths.conmonPidFile, 'utf8').catch(() => '')).trim());
+  if (pid === 0) return;
+  const commandLine = await readFile(`/proc/${pid}/cmdline`, 'utf8').catch(() => '');
+  const conmon = commandLine.includes(id) ? await identifyProcess(pid) : undefined;
+  // While it creates, the OCI runtime does not know the container yet and could not delete it.
+  await waitUntil(engine, async () => !(await isAlive(conmon)) || (await exists(paths.pidFile)));
+  await engine.runtime.delete(id);
+  if (container !== undefined) await killBelow(engine, container.cgroup);
+  await waitUntil(engine, async () => !(await isAlive(conmon)));
+  await signalProcess(conmon, SIGKILL);
+}
+
+/** Waits a moment at most. */
+async function waitUntil(engine: Engine, condition: () => Promise<boolean>): Promise<void> {
+  for (let waited = 0; waited < EXIT_FILE_PATIENCE && !(await condition()); waited += EXIT_FILE_INTERVAL) {
+    await sleep(engine.clock, EXIT_FILE_INTERVAL);
+  }
+}
+
+function exists(path: string): Promise<boolean> {
+  return stat(path).then(
+    () => true,
+    () => false,
+  );
 }
 
 /** The root file system and mounted images. Nothing may be removed recursively while one is mounted. */

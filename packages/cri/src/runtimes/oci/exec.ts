@@ -30,6 +30,9 @@ export interface ExecContext {
   readonly script: string | undefined;
 }
 
+/** How much of a failure's text is kept. */
+const COMPLAINT_LIMIT = 4096;
+
 let commands = 0;
 
 /** The files of one command: what to run, for the OCI runtime, and its pid, from it. */
@@ -95,11 +98,17 @@ export async function execSync(
     if (timedOut) {
       throw new ExecTimeoutError(`command ${JSON.stringify(command.join(' '))} timed out`);
     }
+    if (exitCode !== 0 && (await commandPid(files)) === 0) throw notStarted(stderr().toString());
     return { stdout: stdout(), stderr: stderr(), exitCode };
   } finally {
     cancelTimeout?.();
     await removeFiles(files);
   }
+}
+
+/** Without a pid the command was never there, and what was said on standard error was the OCI runtime's. */
+function notStarted(complaint: string): Error {
+  return new Error(`failed to start the command: ${complaint.trim() || 'the OCI runtime did not say why'}`);
 }
 
 /** Runs a command with its streams connected to a client's. Aborting kills it. */
@@ -117,12 +126,20 @@ export async function execStreams(
   if (signal.aborted) onAbort();
   signal.addEventListener('abort', onAbort, { once: true });
   const stopInput = connectInput(child, streams);
+  let complaint = '';
+  const listen = (chunk: Buffer): void => {
+    if (complaint.length < COMPLAINT_LIMIT) complaint += chunk.toString();
+  };
+  child.stderr?.on('data', listen);
+  if (request.tty) child.stdout?.on('data', listen);
   child.stdout?.on('data', (chunk: Buffer) => forward(chunk, streams.stdout, child.stdout));
   child.stderr?.on('data', (chunk: Buffer) => forward(chunk, streams.stderr, child.stderr));
   const resizing =
     request.tty && streams.resize !== undefined ? followSizes(context, files, streams.resize) : undefined;
   try {
-    return { exitCode: await ended(child) };
+    const exitCode = await ended(child);
+    if (exitCode !== 0 && !signal.aborted && (await commandPid(files)) === 0) throw notStarted(complaint);
+    return { exitCode };
   } finally {
     signal.removeEventListener('abort', onAbort);
     stopInput();

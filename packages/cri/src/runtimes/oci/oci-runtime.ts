@@ -112,9 +112,11 @@ export class OciRuntime {
     }
   }
 
-  async update(id: string, resources: Record<string, unknown>): Promise<void> {
-    const { program, args } = this.command('update', '--resources', '-', id);
-    await run(program, args, { input: JSON.stringify(resources) });
+  async update(id: string, paths: ContainerPaths, resources: Record<string, unknown>): Promise<void> {
+    // A file: crun cannot read a pipe of Node's, which is a socket.
+    const file = join(paths.bundle, 'resources.json');
+    await writeFile(file, JSON.stringify(resources), { mode: 0o600 });
+    await this.#run('update', '--resources', file, id);
   }
 
   async #run(...parts: string[]): Promise<void> {

@@ -7,7 +7,7 @@ import type { ImageService, PodNetwork, Runtime, RuntimeService } from '../../co
 import { ImageStore } from '../../images/image-store.ts';
 import type { ImageLimits } from '../../images/image-store.ts';
 import { StoreImageService } from '../../images/image-service.ts';
-import { cgroupProcesses, removeEmptyCgroup } from './cgroups.ts';
+import { removeEmptyCgroup } from './cgroups.ts';
 import { checkExit, removeContainer, removeFiles } from './containers.ts';
 import { Engine } from './engine.ts';
 import { inspectHost, isOnOverlay } from './host.ts';
@@ -121,32 +121,48 @@ async function reconcile(engine: Engine): Promise<void> {
   for (const sandbox of sandboxes.records) engine.sandboxes.set(sandbox.id, sandbox);
   for (const container of containers.records) engine.containers.set(container.id, container);
 
-  for (const id of containers.incomplete) await removeFiles(engine, id);
-  for (const id of await readdir(join(layout.runDir, 'containers'))) {
-    if (!engine.containers.has(id)) await removeFiles(engine, id);
+  // What cannot be set right is reported and left: the others must not suffer from it.
+  const attempt = async (what: string, id: string, work: () => Promise<void>): Promise<void> => {
+    await work().catch((error: unknown) => logger.error(what, { id, error: errorMessage(error) }));
+  };
+  const strays = [...containers.incomplete, ...(await readdir(join(layout.runDir, 'containers')))];
+  for (const id of new Set(strays)) {
+    if (engine.containers.has(id)) continue;
+    await attempt('cannot remove what is left of a container', id, () => removeFiles(engine, id));
   }
   for (const id of await readdir(join(layout.runDir, 'sandboxes'))) {
-    if (!engine.sandboxes.has(id)) await tearDownSandbox(sandboxPaths(layout, id));
+    if (engine.sandboxes.has(id)) continue;
+    await attempt('cannot remove what is left of a sandbox', id, () =>
+      tearDownSandbox(sandboxPaths(layout, id)),
+    );
   }
-  for (const id of sandboxes.incomplete)
+  for (const id of sandboxes.incomplete) {
     await rm(sandboxPaths(layout, id).state, { recursive: true, force: true });
-
+  }
   for (const sandbox of sandboxes.records) {
-    if (sandbox.state === 'SANDBOX_READY' && !(await sandboxStands(engine, sandbox))) {
-      // After a reboot: the kubelet sees it as not ready, stops it, and makes a new one.
-      sandbox.state = 'SANDBOX_NOTREADY';
-      await engine.saveSandbox(sandbox);
-    }
+    if (sandbox.state !== 'SANDBOX_READY' || (await sandboxStands(engine, sandbox))) continue;
+    // After a reboot: the kubelet sees it as not ready, stops it, and makes a new one.
+    sandbox.state = 'SANDBOX_NOTREADY';
+    await engine.saveSandbox(sandbox);
   }
   for (const container of containers.records) {
-    if (!engine.sandboxes.has(container.sandboxId)) await removeContainer(engine, container.id);
-    else if (container.state === 'CONTAINER_RUNNING') await resume(engine, container);
-    else if (container.state === 'CONTAINER_CREATED' && !(await bundleStands(engine, container))) {
-      await removeContainer(engine, container.id);
-    } else if (container.state === 'CONTAINER_EXITED') {
-      await engine.runtime.delete(container.id);
-      await unmount(containerPaths(layout, container.id).rootfs);
-    }
+    await attempt('cannot take up a container', container.id, () => takeUp(engine, container));
+  }
+}
+
+async function takeUp(engine: Engine, container: ContainerRecord): Promise<void> {
+  const { id, state } = container;
+  if (!engine.sandboxes.has(container.sandboxId)) await removeContainer(engine, id);
+  else if (state === 'CONTAINER_RUNNING') await resume(engine, container);
+  else if (state === 'CONTAINER_EXITED') {
+    await engine.runtime.delete(id);
+    await unmount(containerPaths(engine.layout, id).rootfs);
+  } else if (
+    !(await isMounted(containerPaths(engine.layout, id).rootfs)) ||
+    (await wasGivenToConmon(engine, id))
+  ) {
+    // Lost with a reboot, or killed on the way to running, and nobody can start it twice: the kubelet makes a new one.
+    await removeContainer(engine, id);
   }
 }
 
@@ -158,11 +174,9 @@ async function sandboxStands(engine: Engine, sandbox: SandboxRecord): Promise<bo
   return pid !== 'POD' || isAlive(sandbox.pause);
 }
 
-async function bundleStands(engine: Engine, container: ContainerRecord): Promise<boolean> {
-  const paths = containerPaths(engine.layout, container.id);
-  // A container that is created in the runtime already was killed on its way to running: it cannot be started twice.
-  const begun = (await cgroupProcesses(engine.host.cgroups, container.cgroup)).length > 0;
-  return !begun && (await isMounted(paths.rootfs));
+async function wasGivenToConmon(engine: Engine, id: string): Promise<boolean> {
+  const { conmonPidFile } = containerPaths(engine.layout, id);
+  return (await readFile(conmonPidFile, 'utf8').catch(() => '')) !== '';
 }
 
 /** A container that ran when we last saw it: it runs still, or has ended since. */

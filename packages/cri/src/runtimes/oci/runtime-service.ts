@@ -137,7 +137,8 @@ export class OciRuntimeService implements RuntimeService {
     await this.#engine.exclusive(id, async () => {
       const container = this.#engine.container(id);
       if (container.state === 'CONTAINER_RUNNING') {
-        await this.#engine.runtime.update(id, ociResources(resources, this.#engine.host));
+        const paths = containerPaths(this.#engine.layout, id);
+        await this.#engine.runtime.update(id, paths, ociResources(resources, this.#engine.host));
       } else if (container.state !== 'CONTAINER_CREATED') {
         throw new Error(`container is in ${container.state} state`);
       }

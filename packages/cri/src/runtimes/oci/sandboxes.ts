@@ -2,7 +2,7 @@ import { rm } from 'node:fs/promises';
 import { errorMessage } from '@k8ts/base';
 import type { PodNetworkRequest, PodSandboxConfig } from '../../contract.ts';
 import { removeCgroup } from './cgroups.ts';
-import { killContainer, removeContainer } from './containers.ts';
+import { killBelow, killContainer, removeContainer } from './containers.ts';
 import type { Engine } from './engine.ts';
 import { sandboxPaths } from './layout.ts';
 import { signalProcess } from './records.ts';
@@ -73,13 +73,17 @@ export async function removeSandbox(engine: Engine, id: string): Promise<void> {
   if (sandbox === undefined) return;
   await stopSandbox(engine, id);
   for (const container of engine.containersOf(id)) await removeContainer(engine, container.id);
-  if (sandbox.config.linux.cgroupParent === '') await removeCgroup(engine.host.cgroups, sandbox.cgroup);
+  if (sandbox.config.linux.cgroupParent === '') {
+    await removeCgroup(engine.clock, engine.host.cgroups, sandbox.cgroup);
+  }
   engine.sandboxes.delete(id);
   await rm(sandboxPaths(engine.layout, id).state, { recursive: true, force: true });
 }
 
 /** Gives back network, processes, namespaces and mounts; what is gone already is fine. */
 async function dismantle(engine: Engine, sandbox: SandboxRecord): Promise<void> {
+  // Also what a kill of ours left half started, of which no record tells.
+  await killBelow(engine, sandbox.cgroup);
   await signalProcess(sandbox.pause, SIGKILL);
   sandbox.pause = undefined;
   if (sandbox.networked) {
