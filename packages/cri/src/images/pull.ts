@@ -80,7 +80,11 @@ async function fetchImage(
   options: PullOptions & { readonly signal: AbortSignal },
 ): Promise<ImageRecord> {
   const name = formatReference(reference);
-  const client = new RegistryClient(reference, { clock: store.clock, ...options });
+  // Ends what is still on its way when the image is given up for any reason.
+  const end = new AbortController();
+  const onAbort = (): void => end.abort(options.signal.reason);
+  options.signal.addEventListener('abort', onAbort, { once: true });
+  const client = new RegistryClient(reference, { clock: store.clock, ...options, signal: end.signal });
   try {
     const { manifest, topDigest } = await resolveManifest(store, client, reference, options.platform).catch(
       (error: unknown) => {
@@ -111,6 +115,7 @@ async function fetchImage(
         repoDigests: [`${reference.registry}/${reference.repository}@${topDigest}`],
       });
     } finally {
+      end.abort(new Error('the pull has ended'));
       await downloads.dispose();
     }
   } catch (error) {

@@ -224,7 +224,6 @@ function spawnTar(directory: string): TarProcess {
       '--xattrs',
       '--xattrs-include=*',
       '--delay-directory-restore',
-      '--no-overwrite-dir',
     ],
     {
       stdio: ['pipe', 'ignore', 'pipe'],
