@@ -2,6 +2,7 @@
  * A client's way to the server inside the same process: the same pipeline, with an identity instead of credentials, and
  * objects instead of text. What comes out is shared and immutable.
  */
+import { setMaxListeners } from 'node:events';
 import { StatusError, fromStatus, type Status } from '@k8ts/apimachinery';
 import type { ApiRequest, Transport, WatchEvent } from '@k8ts/client';
 import type { UserInfo } from '../authentication/contract.ts';
@@ -188,7 +189,10 @@ function openWatch<T>(
     end(error);
   }
   if (signal?.aborted) end();
-  else signal?.addEventListener('abort', onAbort, { once: true });
+  else if (signal !== undefined) {
+    setMaxListeners(0, signal); // one signal ends all the watches of a component
+    signal.addEventListener('abort', onAbort, { once: true });
+  }
 
   return {
     [Symbol.asyncIterator]: () => ({
