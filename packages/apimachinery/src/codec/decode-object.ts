@@ -144,6 +144,7 @@ function kindIn(value: JsonValue, expected: GroupVersionKind, text: string): Gro
   if (!isJsonObject(value))
     throw fail(`json: cannot unmarshal ${jsonType(value)} into Go value of type ${ENVELOPE_TYPE}`);
   const { apiVersion = '', kind = '' } = value;
+  if (kind === expected.kind && apiVersion === formatGroupVersion(expected)) return expected; // nearly always
   for (const [name, found] of [
     ['apiVersion', apiVersion],
     ['kind', kind],
@@ -163,6 +164,7 @@ function jsonType(value: JsonValue): string {
 }
 
 function checkKind(found: GroupVersionKind, { kind: expected, acceptVersions = [] }: DecodeOptions): void {
+  if (found === expected) return;
   const version = formatGroupVersion(found);
   const wanted = formatGroupVersion(expected);
   const sameVersion = version === wanted || acceptVersions.includes(version);
