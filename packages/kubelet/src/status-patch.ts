@@ -63,13 +63,13 @@ export function statusPatch(
       patch[field] = [...(after as readonly object[]), { $patch: 'replace' }];
     else patch[field] = after;
   }
-  const changed = (wanted.conditions ?? []).filter(
-    (condition) =>
-      !isDeepStrictEqual(
-        condition,
-        current.conditions?.find(({ type }) => type === condition.type),
-      ),
-  );
+  const changed = (wanted.conditions ?? []).flatMap((condition) => {
+    const before = current.conditions?.find(({ type }) => type === condition.type);
+    if (isDeepStrictEqual(condition, before)) return [];
+    // A merge keeps what the patch does not name: `{type: Ready, status: "True"}` alone would leave the old reason.
+    const gone = Object.keys(before ?? {}).filter((field) => !Object.hasOwn(condition, field));
+    return [{ ...condition, ...Object.fromEntries(gone.map((field) => [field, null])) }];
+  });
   if (changed.length > 0) patch['conditions'] = changed;
   return Object.keys(patch).length === 0 ? undefined : { metadata: { uid }, status: patch };
 }
