@@ -30,6 +30,8 @@ export interface BridgeNetworkOptions {
   readonly podCidrs: readonly string[];
   /** Of the whole cluster: what goes there keeps its source. Default: the node's own. */
   readonly clusterCidrs?: readonly string[];
+  /** Of Services. Routed here, so that they are reachable on a machine without a default route (a laptop on a train). */
+  readonly serviceCidrs?: readonly string[];
   /** For the leases. The network's own: `destroy` removes it. */
   readonly stateDir: string;
   /** Default: that of the default route's interface. */
@@ -86,6 +88,7 @@ class HostBridge implements BridgeNetwork {
   readonly bridge: string;
   readonly #pools: readonly AddressPool[];
   readonly #clusterCidrs: readonly Cidr[];
+  readonly #serviceCidrs: readonly Cidr[];
   readonly #options: BridgeNetworkOptions;
   readonly #logger: Logger;
   readonly #run: RunCommand;
@@ -110,6 +113,10 @@ class HostBridge implements BridgeNetwork {
     }
     this.#pools = podCidrs.map((cidr) => new AddressPool(cidr));
     this.#clusterCidrs = (options.clusterCidrs ?? []).map(requireCidr);
+    const families = podCidrs.map(({ family }) => family);
+    this.#serviceCidrs = (options.serviceCidrs ?? [])
+      .map(requireCidr)
+      .filter(({ family }) => families.includes(family));
     this.#options = options;
     this.#logger = options.logger.child({ bridge: this.bridge });
     this.#run = options.run ?? runCommand;
@@ -142,6 +149,7 @@ class HostBridge implements BridgeNetwork {
       mtu: this.#mtu,
       addresses,
       staleAddresses,
+      serviceCidrs: this.#serviceCidrs.map(formatCidr),
     });
     await this.#run('ip', ['-batch', '-'], { input });
     await this.#setSysctls();

@@ -69,12 +69,14 @@ export interface BridgeLink {
   readonly mtu: number;
   /** `10.244.0.1/24` */
   readonly addresses: readonly string[];
+  /** Of Services: their packets are given a destination on the way, and need a route before that. */
+  readonly serviceCidrs: readonly string[];
   /** Addresses of another configuration. */
   readonly staleAddresses: readonly string[];
 }
 
 export function bridgeCommands(link: BridgeLink): string {
-  const { bridge, exists, mtu, addresses, staleAddresses } = link;
+  const { bridge, exists, mtu, addresses, staleAddresses, serviceCidrs } = link;
   const gateways = addresses.map((address) => address.slice(0, address.indexOf('/')));
   return batch([
     // With an address of its own: otherwise a bridge takes that of a port, and changes it as ports come and go.
@@ -90,6 +92,7 @@ export function bridgeCommands(link: BridgeLink): string {
       (address) => `addr replace ${address} dev ${bridge}${address.includes(':') ? ' nodad' : ''}`,
     ),
     `link set dev ${bridge} mtu ${mtu} up`,
+    ...serviceCidrs.map((cidr) => `route replace ${cidr} dev ${bridge}`),
   ]);
 }
 

@@ -82,6 +82,8 @@ export interface ProxyModeOptions {
   readonly localhostNodePorts: boolean;
   /** Pods' addresses in the cluster; traffic from elsewhere to a cluster IP is masqueraded. Empty: not known. */
   readonly clusterCidrs: readonly string[];
+  /** Addresses that Services may have: what goes to one that none has is dropped. Empty: not known. */
+  readonly serviceCidrs: readonly string[];
   /** Masquerade all traffic to cluster IPs. */
   readonly masqueradeAll: boolean;
   /** The node's primary address of the family, which `loadBalancerSourceRanges` may allow. */

@@ -32,6 +32,8 @@ export interface KubeProxyOptions {
   readonly nodeIps: readonly string[];
   /** `--cluster-cidr`: pods' addresses; tells the cluster's own traffic from others'. */
   readonly clusterCidrs?: readonly string[];
+  /** Addresses that Services may have: what goes to one that none has is dropped, as upstream does by ServiceCIDRs. */
+  readonly serviceCidrs?: readonly string[];
   /** `--proxy-mode`. Default nftables. */
   readonly mode?: ProxyModeName;
   /** `--nodeport-addresses`: CIDRs of addresses that accept node ports, or `primary` (default): `nodeIps`. */
@@ -192,6 +194,7 @@ export async function cleanupKubeProxy(options: {
   readonly run?: RunCommand;
 }): Promise<void> {
   const { run = runCommand } = options;
+  await requireNetworkHost();
   for (const family of ['IPv4', 'IPv6'] as const) {
     const mode = proxyModes.nftables({ ...UNUSED_MODE_OPTIONS, ...options, family, run });
     await mode.cleanup();
@@ -202,6 +205,7 @@ const UNUSED_MODE_OPTIONS = {
   nodePortAddresses: undefined,
   localhostNodePorts: false,
   clusterCidrs: [],
+  serviceCidrs: [],
   masqueradeAll: false,
   nodeIp: undefined,
 } as const;
@@ -306,6 +310,7 @@ function modeOptions(options: KubeProxyOptions, family: IpFamily) {
     nodePortAddresses: nodePortAddresses(options, family),
     localhostNodePorts: options.localhostNodePorts ?? true,
     clusterCidrs: options.clusterCidrs ?? [],
+    serviceCidrs: options.serviceCidrs ?? [],
     masqueradeAll: options.masqueradeAll ?? false,
     nodeIp: options.nodeIps.find((ip) => familyOf(ip) === family),
   };

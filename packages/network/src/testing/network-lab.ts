@@ -116,6 +116,8 @@ export class NetworkLab implements AsyncDisposable {
   openNetwork(options: Partial<BridgeNetworkOptions> = {}): Promise<BridgeNetwork> {
     return createBridgeNetwork({
       podCidrs: ['10.244.0.0/24'],
+      clusterCidrs: ['10.244.0.0/16'],
+      serviceCidrs: ['10.96.0.0/12'],
       stateDir: this.stateDir,
       logger: silentLogger,
       ...options,

@@ -26,7 +26,11 @@ const STALE_CHAIN_DELAY = 1_000;
 /** Services in nftables, one table of one address family. Each sync is one transaction: packets see all of it or nothing. */
 export function createNftablesMode(options: NftablesModeOptions): ProxyMode {
   const { run, clock, logger, family } = options;
-  const rangedOptions = { ...options, clusterCidrs: rangesOf(options.clusterCidrs, family) };
+  const rangedOptions = {
+    ...options,
+    clusterCidrs: rangesOf(options.clusterCidrs, family),
+    serviceCidrs: rangesOf(options.serviceCidrs, family),
+  };
   const tableName = options.table ?? 'kube-proxy';
   const nftFamily = family === 'IPv4' ? 'ip' : 'ip6';
   const table = `${nftFamily} ${tableName}`;
