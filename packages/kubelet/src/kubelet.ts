@@ -19,7 +19,7 @@ import {
   type KubeletOptions,
 } from './kubelet-options.ts';
 import { rotateLog } from './logs/log-rotation.ts';
-import { goArch, goOs, machineFacts } from './node/machine-facts.ts';
+import { goArch, goOs, machineFacts, machineUsage } from './node/machine-facts.ts';
 import { NodeReporter } from './node/node-reporter.ts';
 import type { NodeFacts, NodeHealth } from './node/node-status.ts';
 import { NodeHost } from './node-host.ts';
@@ -420,20 +420,22 @@ async function start(options: KubeletOptions, scope: Scope): Promise<Kubelet> {
     ),
   );
 
+  const withStatus = (pod: Pod): Pod => ({ ...pod, status: statuses.get(podUid(pod)) ?? pod.status ?? {} });
   const served: ServedNode = {
     nodeName,
     runtime,
     node: () => reporter.node,
-    pods: () =>
-      workers.pods().map((pod) => ({ ...pod, status: statuses.get(podUid(pod)) ?? pod.status ?? {} })),
+    pods: () => workers.pods().map(withStatus),
     findPod(namespace, name) {
       const found = podInformer.lister.get(namespace, name);
-      if (found !== undefined && !isMirrorPod(found)) return found;
-      return [...staticPods.values()].find(
+      if (found !== undefined && !isMirrorPod(found)) return withStatus(found);
+      const named = [...staticPods.values()].find(
         ({ metadata }) => metadata.name === name && metadata.namespace === namespace,
       );
+      return named === undefined ? undefined : withStatus(named);
     },
     state: (uid) => runtimeCache.state(uid),
+    machineUsage,
   };
   return {
     nodeName,

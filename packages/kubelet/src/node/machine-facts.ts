@@ -1,9 +1,10 @@
 import { readFile, statfs } from 'node:fs/promises';
-import { arch, cpus, hostname, networkInterfaces, platform, release, totalmem } from 'node:os';
+import { arch, cpus, freemem, hostname, networkInterfaces, platform, release, totalmem } from 'node:os';
 
 import type { RuntimeVersion } from '@k8ts/cri';
 
 import type { NodeStatus, ResourceList } from '../pod/types.ts';
+import type { MachineUsage } from '../server/served-node.ts';
 import type { NodeFacts } from './node-status.ts';
 
 export interface MachineFactsOptions {
@@ -103,6 +104,20 @@ async function nodeInfo(
     kubeProxyVersion: '',
     operatingSystem: goOs(),
     architecture: goArch(),
+  };
+}
+
+/** Of all processors since the machine's start, and of its memory now. */
+export function machineUsage(): MachineUsage {
+  const busy = cpus().reduce(
+    (total, { times }) => total + times.user + times.nice + times.sys + times.irq,
+    0,
+  );
+  const memoryAvailableBytes = freemem();
+  return {
+    cpuNanoSeconds: busy * 1e6,
+    memoryUsedBytes: totalmem() - memoryAvailableBytes,
+    memoryAvailableBytes,
   };
 }
 

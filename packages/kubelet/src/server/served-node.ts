@@ -1,4 +1,4 @@
-import type { ContainerStatus, Runtime } from '@k8ts/cri';
+import type { Runtime } from '@k8ts/cri';
 
 import type { PodRuntimeState } from '../pod/runtime-state.ts';
 import type { Node, Pod } from '../pod/types.ts';
@@ -10,12 +10,15 @@ export interface ServedNode {
   node(): Node | undefined;
   /** All pods of the node, with the newest status. */
   pods(): readonly Pod[];
+  /** Also with the newest status. */
   findPod(namespace: string, name: string): Pod | undefined;
   state(podUid: string): Promise<PodRuntimeState>;
+  /** Of the whole machine; absent: the sum of its containers. */
+  machineUsage?(): MachineUsage;
 }
 
-export interface FoundContainer {
-  readonly node: ServedNode;
-  readonly pod: Pod;
-  readonly status: ContainerStatus;
+export interface MachineUsage {
+  readonly cpuNanoSeconds: number;
+  readonly memoryUsedBytes: number;
+  readonly memoryAvailableBytes: number;
 }

@@ -75,19 +75,19 @@ export class SimulatedNode {
   }
 
   get served(): ServedNode {
-    const { node, pod } = this.#context;
+    const { node, pod, statuses } = this.#context;
+    const withStatus = (known: Pod): Pod => ({
+      ...known,
+      status: statuses.get(podUid(known)) ?? known.status ?? {},
+    });
     return {
       nodeName: this.name,
       runtime: this.runtime,
       node: () => node(this.name),
-      pods: () =>
-        (this.#workers?.pods() ?? []).map((known) => ({
-          ...known,
-          status: this.#context.statuses.get(podUid(known)) ?? known.status ?? {},
-        })),
+      pods: () => (this.#workers?.pods() ?? []).map(withStatus),
       findPod: (namespace, name) => {
         const found = pod(namespace, name);
-        return found?.spec.nodeName === this.name ? found : undefined;
+        return found?.spec.nodeName === this.name ? withStatus(found) : undefined;
       },
       state: async (uid) => this.#host?.runtimeCache.state(uid) ?? NOTHING_RUNS,
     };
