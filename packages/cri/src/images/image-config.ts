@@ -45,8 +45,16 @@ export function parseImageConfig(json: string): ImageConfig {
       ...optional('Cmd', strings(config['Cmd'], 'config.Cmd')),
       ...optional('WorkingDir', text(config['WorkingDir'], 'config.WorkingDir')),
       ...optional('StopSignal', text(config['StopSignal'], 'config.StopSignal')),
-      ...optional('Volumes', volumes == null ? undefined : Object.keys(record(volumes, 'config.Volumes'))),
-      ...optional('Labels', labels == null ? undefined : stringValues(record(labels, 'config.Labels'))),
+      ...optional(
+        'Volumes',
+        volumes === undefined || volumes === null
+          ? undefined
+          : Object.keys(record(volumes, 'config.Volumes')),
+      ),
+      ...optional(
+        'Labels',
+        labels === undefined || labels === null ? undefined : stringValues(record(labels, 'config.Labels')),
+      ),
     },
   };
 }
@@ -66,17 +74,17 @@ export function record(value: unknown, what: string): Record<string, unknown> {
 }
 
 export function text(value: unknown, what: string): string | undefined {
-  if (value == null) return undefined;
+  if (value === undefined || value === null) return undefined;
   if (typeof value !== 'string') throw new Error(`${what} is not a text`);
   return value;
 }
 
 export function strings(value: unknown, what: string): readonly string[] | undefined {
-  if (value == null) return undefined;
+  if (value === undefined || value === null) return undefined;
   if (!Array.isArray(value) || !value.every((item) => typeof item === 'string')) {
     throw new Error(`${what} is not a list of texts`);
   }
-  return value as string[];
+  return value;
 }
 
 function stringValues(value: Record<string, unknown>): Record<string, string> {

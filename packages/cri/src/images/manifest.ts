@@ -79,9 +79,8 @@ function descriptor(value: unknown, what: string): Descriptor {
   if (!DIGEST.test(digest)) throw new Error(`${what}.digest is not a sha256 digest`);
   const size = fields['size'];
   if (!Number.isSafeInteger(size) || (size as number) < 0) throw new Error(`${what}.size is not a size`);
-  const annotations =
-    fields['annotations'] == null ? {} : record(fields['annotations'], `${what}.annotations`);
-  const platform = fields['platform'] == null ? undefined : record(fields['platform'], `${what}.platform`);
+  const annotations = record(fields['annotations'] ?? {}, `${what}.annotations`);
+  const platform = fields['platform'] ? record(fields['platform'], `${what}.platform`) : undefined;
   const variant = text(platform?.['variant'], `${what}.platform.variant`);
   return {
     mediaType: text(fields['mediaType'], `${what}.mediaType`) ?? '',

@@ -42,7 +42,7 @@ export async function pullImage(
   const reference = parseReference(name);
   options.signal?.throwIfAborted();
   let pulls = running.get(store);
-  if (pulls === undefined) running.set(store, (pulls = new Map()));
+  if (pulls === undefined) running.set(store, (pulls = new Map<string, SharedPull>()));
   const key = JSON.stringify([formatReference(reference), options.auth, options.platform]);
   let pull = pulls.get(key);
   if (pull === undefined || pull.controller.signal.aborted) {

@@ -68,8 +68,8 @@ export async function unpackLayer(
         cause: read.status === 'rejected' ? read.reason : undefined,
       });
     }
-    if (read.status === 'rejected') throw read.reason;
-    if (written.status === 'rejected') throw written.reason;
+    if (read.status === 'rejected') throw asError(read.reason);
+    if (written.status === 'rejected') throw asError(written.reason);
     if (result !== undefined) throw new Error(`unpacking the layer: ${result}`);
     return { diffId: digest.digest(), size: digest.size, opaque: paths.opaque };
   } finally {
@@ -77,6 +77,10 @@ export async function unpackLayer(
     writer.kill();
     await writer.result;
   }
+}
+
+function asError(thrown: unknown): Error {
+  return thrown instanceof Error ? thrown : new Error(String(thrown));
 }
 
 function isBrokenPipe(error: unknown): boolean {

@@ -5,7 +5,7 @@ import type { BuiltImage } from '../images/build-image.ts';
 export const BUSYBOX_IMAGE: string = 'docker.io/k8ts/busybox:test';
 
 const APPLETS =
-  'sh echo true false env sleep cat ls ps id hostname head tail dd mount touch wc grep seq printf nc wget kill tty stty ip date chmod mkdir rm yes tr stat ulimit setsid';
+  'sh echo true false env sleep cat ls ps id hostname head tail dd mount touch wc grep seq printf find sort nc wget kill tty stty ip date chmod mkdir rm yes tr stat ulimit setsid';
 
 /** An image of this machine's busybox (Debian's busybox-static), for tests that run real containers. */
 export async function buildBusyboxArchive(output: string): Promise<BuiltImage> {

@@ -22,8 +22,8 @@ for (const rootfs of ['overlay', 'copy'] as const) {
         if (!SCRIPTS[workload].includes('ready')) return;
         await subject.until(async () => (await subject.readLog(id)).includes('ready'));
       },
-      readLog: subject.readLog,
-      until: subject.until,
+      readLog: (id) => subject.readLog(id),
+      until: (condition) => subject.until(condition),
       [Symbol.asyncDispose]: () => subject[Symbol.asyncDispose](),
     };
   });

@@ -6,14 +6,16 @@ import type { FilesystemUsage } from '../../contract.ts';
 /** Walking a tree is dear, and sizes are asked for every few seconds: an answer holds this long. */
 const KEEP_MILLISECONDS = 10_000;
 
-const answers = new WeakMap<
-  Clock,
-  Map<string, { readonly until: number; readonly usage: Promise<FilesystemUsage> }>
->();
+interface Answer {
+  readonly until: number;
+  readonly usage: Promise<FilesystemUsage>;
+}
+
+const answers = new WeakMap<Clock, Map<string, Answer>>();
 
 export function writableLayerUsage(clock: Clock, state: string, name: string): Promise<FilesystemUsage> {
   let known = answers.get(clock);
-  if (known === undefined) answers.set(clock, (known = new Map()));
+  if (known === undefined) answers.set(clock, (known = new Map<string, Answer>()));
   const now = clock.monotonic();
   for (const [path, { until }] of known) if (until <= now) known.delete(path);
   const path = join(state, name);

@@ -2,6 +2,7 @@ import { spawn } from 'node:child_process';
 import { readdir, readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { realClock, sleep } from '@k8ts/base';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { BUSYBOX_IMAGE } from '../../testing/busybox-image.ts';
 import { testContainerConfig, testSandboxConfig } from '../../testing/pod-configs.ts';
@@ -137,7 +138,7 @@ describe('the embedded runtime after a restart', () => {
         let output = '';
         child.stdout.on('data', (chunk: Buffer) => (output += chunk.toString()));
         await subject.until(() => output.includes('\n'));
-        await new Promise((resolve) => setTimeout(resolve, patience));
+        await sleep(realClock, patience);
         const ended = new Promise((resolve) => child.on('close', resolve));
         child.kill('SIGKILL');
         await ended;

@@ -1,6 +1,8 @@
 import { copyFile, mkdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { hostname as machineName } from 'node:os';
 import { spawn } from 'node:child_process';
+import { sleep } from '@k8ts/base';
+import type { Clock } from '@k8ts/base';
 import type { PodSandboxConfig } from '../../contract.ts';
 import { COMMAND_ENVIRONMENT, run } from './command.ts';
 import type { SandboxPaths } from './layout.ts';
@@ -34,6 +36,7 @@ const PAUSE = `trap '' TERM INT HUP; while :; do sleep 2147483647 & wait $!; don
 
 /** Makes the namespaces and files of a sandbox. When it throws, `tearDownSandbox` cleans up. */
 export async function setUpSandbox(
+  clock: Clock,
   config: PodSandboxConfig,
   paths: SandboxPaths,
 ): Promise<{ readonly pause: ProcessIdentity | undefined }> {
@@ -82,7 +85,7 @@ export async function setUpSandbox(
       'sysctls need namespaces of the pod: they cannot be set with the network and IPC of the node',
     );
   }
-  return { pause: namespaces.pid === 'POD' ? await startPause(paths) : undefined };
+  return { pause: namespaces.pid === 'POD' ? await startPause(clock, paths) : undefined };
 }
 
 /** `net.core.somaxconn` → `net/core/somaxconn`; with a slash in the name, dots and slashes change roles (sysctl.d(5)). */
@@ -95,7 +98,7 @@ function sysctlPath(name: string): string {
   return name.replace(/[./]/g, (separator) => (separator === '.' ? '/' : '.'));
 }
 
-async function startPause(paths: SandboxPaths): Promise<ProcessIdentity> {
+async function startPause(clock: Clock, paths: SandboxPaths): Promise<ProcessIdentity> {
   await writeFile(paths.pid, '');
   // --fork: the shell is the namespace's first process; unshare waits for it and is what we can see by its pid.
   const child = spawn(
@@ -119,7 +122,7 @@ async function startPause(paths: SandboxPaths): Promise<ProcessIdentity> {
     const children = await readFile(`/proc/${pid}/task/${pid}/children`, 'utf8').catch(() => '');
     const first = await identifyProcess(Number(children.trim().split(' ')[0]));
     if (first !== undefined && (await isPinned(paths.pid))) return first;
-    await new Promise<void>((resolve) => setImmediate(resolve));
+    await sleep(clock, 5);
   }
   throw new Error('the process namespace of the pod could not be made');
 }

@@ -38,7 +38,7 @@ export async function runSandbox(
     cgroup: config.linux.cgroupParent || `${OWN_CGROUPS}/${id}`,
   };
   try {
-    const { pause } = await setUpSandbox(config, paths);
+    const { pause } = await setUpSandbox(engine.clock, config, paths);
     sandbox.pause = pause;
     if (config.linux.namespaces.network !== 'NODE') {
       // Saved first: killed while the network is being made, the next start knows that there is one to take back.

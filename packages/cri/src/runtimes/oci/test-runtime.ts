@@ -1,7 +1,7 @@
 import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { realClock, silentLogger } from '@k8ts/base';
+import { realClock, silentLogger, sleep } from '@k8ts/base';
 import type { Logger } from '@k8ts/base';
 import { importImageArchive } from '../../images/import-archive.ts';
 import { buildBusyboxArchive } from '../../testing/busybox-image.ts';
@@ -56,7 +56,7 @@ export async function openTestRuntime(
       const deadline = realClock.monotonic() + 20_000;
       while (!(await condition())) {
         if (realClock.monotonic() > deadline) throw new Error('condition does not hold after 20 s');
-        await new Promise((resolve) => setTimeout(resolve, 5));
+        await sleep(realClock, 5);
       }
     },
     async [Symbol.asyncDispose]() {

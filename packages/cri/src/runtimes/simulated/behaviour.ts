@@ -129,5 +129,5 @@ function checkFields(value: unknown, path: string): SimulatedBehaviour {
       throw new Error(`annotation ${SIMULATE_ANNOTATION}${path}.${name} must be ${rule[0]}`);
     }
   }
-  return value as SimulatedBehaviour;
+  return value;
 }

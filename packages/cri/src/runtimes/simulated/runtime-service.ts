@@ -200,7 +200,7 @@ export class SimulatedRuntimeService implements RuntimeService {
       await sleep(this.#clock, behaviour.startDelay * 1000);
       this.#mustBeCreated(this.#container(id)); // it may have been removed or killed meanwhile
     }
-    const misbehaves = behaviour.times == null || container.config.metadata.attempt < behaviour.times;
+    const misbehaves = container.config.metadata.attempt < (behaviour.times ?? Infinity);
     if (behaviour.startError && misbehaves) {
       this.#exit(container, { exitCode: 128, reason: 'StartError', message: behaviour.startError });
       throw new Error(behaviour.startError);
@@ -208,7 +208,7 @@ export class SimulatedRuntimeService implements RuntimeService {
     container.startedAt = this.#clock.now();
     container.snapshot = { ...container.snapshot, state: 'CONTAINER_RUNNING' };
     this.#emit(container, 'CONTAINER_STARTED_EVENT');
-    if (behaviour.exitAfter != null && misbehaves) {
+    if (typeof behaviour.exitAfter === 'number' && misbehaves) {
       const exit: SimulatedExit = behaviour.oomKilled
         ? { exitCode: 137, signal: SIGKILL, reason: 'OOMKilled' }
         : { exitCode: behaviour.exitCode ?? 0 };
@@ -369,8 +369,9 @@ export class SimulatedRuntimeService implements RuntimeService {
     const container = this.#running(id);
     const { readyAfter, aliveFor } = container.behaviour;
     const age = this.#clock.now() - container.startedAt;
-    if (aliveFor != null && age >= aliveFor * 1000) return { success: false, output: 'simulated: not alive' };
-    if (purpose !== 'liveness' && readyAfter != null && age < readyAfter * 1000) {
+    if (typeof aliveFor === 'number' && age >= aliveFor * 1000)
+      return { success: false, output: 'simulated: not alive' };
+    if (purpose !== 'liveness' && typeof readyAfter === 'number' && age < readyAfter * 1000) {
       return { success: false, output: 'simulated: not ready yet' };
     }
     return { success: true, output: '' };
