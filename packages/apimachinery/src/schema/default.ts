@@ -31,7 +31,7 @@ function defaultFields(object: JsonObject, schema: Schema): JsonObject {
   for (const field of schema.fields.values()) {
     const { name, schema: fieldSchema } = field;
     let value = getOwn(object, name);
-    if (isMissing(value, field, schema) && fieldSchema.default !== undefined)
+    if (isMissing(value, field, schema) && fieldSchema.default !== undefined && !isLeftOut(field))
       value = fieldSchema.default as JsonValue;
     if (value === undefined) continue;
     const defaulted = defaultValue(value, fieldSchema);
@@ -52,6 +52,11 @@ function isMissing(value: JsonValue | undefined, field: FieldSchema, owner: Sche
   if (value === null) return !field.schema.nullable;
   if (field.pointer || typeof value === 'object') return false;
   return zeroFieldsOf(owner).some(({ name, zero }) => name === field.name && zero === value);
+}
+
+/** A default that is Go's zero value of a field with `omitempty` is never written: `replicas` 0, `name` "". */
+function isLeftOut({ pointer, omitEmpty, schema }: FieldSchema): boolean {
+  return !pointer && omitEmpty && (schema.default === 0 || schema.default === '' || schema.default === false);
 }
 
 function defaultItems(list: JsonArray, schema: Schema): JsonArray {

@@ -37,7 +37,7 @@ import type { RegistryServices, WriteScope } from './generic/scope.ts';
 import { updateObject } from './generic/update.ts';
 import { watch } from './generic/watch.ts';
 import type { ResourceRegistry } from './resource-registry.ts';
-import { objectOf, toServed, type ServedResource } from './served-resource.ts';
+import { objectOf, toServed, withSchemaDefaults, type ServedResource } from './served-resource.ts';
 
 export interface ResourceHandlers {
   readonly registry: ResourceRegistry;
@@ -163,9 +163,9 @@ function fieldManagement(
 
 export function toStorageVersion(served: ServedResource, draft: Draft<KubeObject>): Draft<KubeObject> {
   const { storage, strategy, conversion } = served;
-  let stored = draft;
+  let stored = withSchemaDefaults(served, draft);
   if (served.encoding !== storage.encoding) {
-    stored = conversion === undefined ? draft : conversion.toStorage(draft);
+    stored = conversion === undefined ? stored : conversion.toStorage(stored);
     stored.apiVersion = storage.encoding.apiVersion;
     stored.kind = storage.info.kind;
   }

@@ -8,7 +8,7 @@ import { deleteObject } from './generic/delete.ts';
 import type { RegistryServices, WriteScope } from './generic/scope.ts';
 import { updateObject } from './generic/update.ts';
 import type { ResourceRegistry } from './resource-registry.ts';
-import type { ServedResource } from './served-resource.ts';
+import { withSchemaDefaults, type ServedResource } from './served-resource.ts';
 import type { RegistryAccess } from './special-subresources.ts';
 
 /** Who acts when the server does something by itself. */
@@ -94,8 +94,8 @@ export function createRegistryAccess(
       object: T,
       options: { readonly dryRun?: boolean } = {},
     ) {
-      const draft = structuredClone(object) as Draft<KubeObject>;
       const served = servedOf(type);
+      const draft = withSchemaDefaults(served, structuredClone(object) as Draft<KubeObject>);
       draft.apiVersion = served.storage.encoding.apiVersion;
       draft.kind = served.storage.info.kind;
       served.strategy?.setDefaults?.(draft);

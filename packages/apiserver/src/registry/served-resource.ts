@@ -1,5 +1,12 @@
-import { schemaOf, type KubeObject, type ResourceInfo, type ResourceType, type Schema } from '@k8ts/api';
-import type { GroupResource } from '@k8ts/apimachinery';
+import {
+  schemaOf,
+  type Draft,
+  type KubeObject,
+  type ResourceInfo,
+  type ResourceType,
+  type Schema,
+} from '@k8ts/api';
+import { applyDefaults, type GroupResource, type JsonObject } from '@k8ts/apimachinery';
 import { createObjectEncoding, encodeServed, type ObjectEncoding } from '../storage/object-encoding.ts';
 import type { ObjectRecord } from '../storage/object-record.ts';
 import { apiVersionOf, type ResourceStorage } from '../storage/resource-storage.ts';
@@ -47,6 +54,11 @@ function schemaFor(info: ResourceInfo): Schema {
   const schema = schemaOf(info.group, info.version, info.kind);
   if (schema === undefined) throw new Error(`no schema for ${apiVersionOf(info)} ${info.kind}`);
   return schema;
+}
+
+/** What the tables declare (`+default`), filled in before the strategy's own defaults and before conversion, as upstream. */
+export function withSchemaDefaults(served: ServedResource, draft: Draft<KubeObject>): Draft<KubeObject> {
+  return applyDefaults(draft as unknown as JsonObject, served.schema()) as unknown as Draft<KubeObject>;
 }
 
 /** The object of a record in the served version: shared, never to be changed. */
