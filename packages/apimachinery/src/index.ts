@@ -3,6 +3,8 @@ export { goQuote, isPrintable } from './go-quote.ts';
 export * from './validation/field-errors.ts';
 export * from './validation/names.ts';
 export * from './validation/object-meta.ts';
+export * from './validation/label-selector.ts';
+export * from './validation/conditions.ts';
 export * from './group-version.ts';
 export * from './labels.ts';
 export * from './fields.ts';

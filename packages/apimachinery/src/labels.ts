@@ -14,7 +14,7 @@ import {
   notSupported,
 } from './validation/field-errors.ts';
 import { isQualifiedName, isValidLabelValue } from './validation/names.ts';
-import type { LabelSelectorFields } from './validation/object-meta.ts';
+import type { LabelSelectorFields } from './validation/label-selector.ts';
 
 export type Labels = Readonly<Record<string, string>>;
 

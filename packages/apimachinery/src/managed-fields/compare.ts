@@ -145,7 +145,7 @@ function attach(nodes: Nodes, element: string, child: Nodes): void {
  * All fields of a value that was not there before (or, seen the other way, is gone): leaves, and every object and list
  * on the way to them.
  */
-export function addedSet(value: JsonValue, schema: Schema): FieldSet {
+function addedSet(value: JsonValue, schema: Schema): FieldSet {
   if (typeof value !== 'object' || value === null) return LEAF;
   const relation = relationOf(schema, value);
   if (relation === 'leaf') return LEAF;

@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
-import { schemaOf } from '@k8ts/api';
-import type { Schema } from '@k8ts/api';
+import { createSchema, schemaOf } from '@k8ts/api';
+import type { FieldSchema, Schema } from '@k8ts/api';
 import type { JsonObject } from '../json.ts';
 import { StatusError } from '../status-error.ts';
 import { applyPatch } from './apply.ts';
@@ -600,5 +600,103 @@ describe('apply', () => {
         }),
       ),
     ).toContain('exceeded max depth');
+  });
+});
+
+describe('managers of other versions', () => {
+  // A kind whose v2 calls `replicas` `size`.
+  const schemaWith = (name: string): Schema => {
+    const field = (fieldName: string, schema: Schema): [string, FieldSchema] => [
+      fieldName,
+      {
+        name: fieldName,
+        schema,
+        required: false,
+        omitEmpty: false,
+        pointer: true,
+        protoNumber: 0,
+        protoEmbed: -1,
+      },
+    ];
+    const spec = createSchema({
+      type: 'object',
+      fields: new Map([
+        field(name, createSchema({ type: 'int64' })),
+        field('paused', createSchema({ type: 'boolean' })),
+      ]),
+    });
+    const metadata = DEPLOYMENT.fields.get('metadata')?.schema as Schema;
+    const text = createSchema({ type: 'string' });
+    return createSchema({
+      type: 'object',
+      fields: new Map([
+        field('apiVersion', text),
+        field('kind', text),
+        field('metadata', metadata),
+        field('spec', spec),
+      ]),
+    });
+  };
+  const V1 = schemaWith('replicas');
+  const V2 = schemaWith('size');
+  const toV2 = (object: JsonObject): JsonObject => {
+    const { replicas, size, ...spec } = object['spec'] as JsonObject;
+    return { ...object, apiVersion: 'x/v2', spec: { ...spec, size: replicas ?? size } };
+  };
+  const convert = (
+    object: JsonObject,
+    apiVersion: string,
+  ): { object: JsonObject; schema: Schema } | undefined =>
+    apiVersion === 'x/v2' ? { object: toV2(object), schema: V2 } : undefined;
+  const thing = (spec: object, metadata: object = {}): JsonObject =>
+    ({
+      apiVersion: 'x/v1',
+      kind: 'Thing',
+      metadata: { name: 't', uid: 'u', ...metadata },
+      spec,
+    }) as JsonObject;
+  const entry = (manager: string, apiVersion: string, fields: object): object => ({
+    manager,
+    operation: 'Apply',
+    apiVersion,
+    fieldsType: 'FieldsV1',
+    fieldsV1: { 'f:spec': fields },
+  });
+  const live = frozen(
+    thing(
+      { replicas: 1, paused: true },
+      {
+        managedFields: [
+          entry('two', 'x/v2', { 'f:size': {}, 'f:paused': {} }),
+          entry('gone', 'x/v0', { 'f:count': {} }),
+        ],
+      },
+    ),
+  );
+
+  test('lose fields under their own names, and go with their version', () => {
+    const object = update(live, changed(live, { spec: { replicas: 2, paused: true } }), {
+      schema: V1,
+      apiVersion: 'x/v1',
+      convert,
+    });
+    expect(entries(object).map(({ manager, fieldsV1 }) => [manager, fieldsV1])).toEqual([
+      ['two', { 'f:spec': { 'f:paused': {} } }],
+      ['tester', { 'f:spec': { 'f:replicas': {} } }],
+    ]);
+  });
+
+  test('conflict under their own names', () => {
+    const request = { schema: V1, apiVersion: 'x/v1', kind: 'Thing', convert };
+    expect(message(() => apply(live, thing({ replicas: 3 }), request))).toBe(
+      'Apply failed with 1 conflict: conflict with "two": .spec.size',
+    );
+  });
+
+  test('keep what they own when an applier lets go of it', () => {
+    const request = { schema: V1, apiVersion: 'x/v1', kind: 'Thing', convert };
+    const shared = stored(apply(live, thing({ replicas: 1, paused: true }), request));
+    const { object } = apply(shared, thing({}), request);
+    expect(object['spec']).toEqual({ replicas: 1, paused: true });
   });
 });

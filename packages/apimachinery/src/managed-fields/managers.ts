@@ -18,7 +18,7 @@ export interface ManagedFieldsEntry {
 }
 
 /** Updates are kept apart for this many managers; the oldest are merged into one called `ancient-changes`. */
-export const MAX_UPDATE_MANAGERS = 10;
+const MAX_UPDATE_MANAGERS = 10;
 const ANCIENT_MANAGER = 'ancient-changes';
 
 /** The same manager: applying does not depend on the version, updating does. */

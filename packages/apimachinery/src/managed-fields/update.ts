@@ -110,7 +110,7 @@ function addOwned(
 }
 
 /** What a manager of another version loses; undefined when that version is gone. */
-export function lostInVersion(
+function lostInVersion(
   { convert, liveObject, newObject, schema }: UpdateRequest,
   apiVersion: string,
   lost: FieldSet,

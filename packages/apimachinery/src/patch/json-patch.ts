@@ -13,7 +13,7 @@ import { PatchError, patchRejected } from './patch-error.ts';
 
 export const MAX_JSON_PATCH_OPERATIONS = 10_000;
 /** Bytes of JSON that all `copy` operations of a patch may add (kube-apiserver's JSONPatchMaxCopyBytes). */
-export const MAX_JSON_PATCH_COPY_BYTES: number = 3 * 1024 * 1024;
+const MAX_JSON_PATCH_COPY_BYTES = 3 * 1024 * 1024;
 
 interface Operation {
   readonly [member: string]: JsonValue | undefined;

@@ -242,12 +242,15 @@ export function isValidPortNum(port: number): readonly string[] {
   return isInRange(port, 1, 65535);
 }
 
-/** Users and groups alike: 0 … 2³¹−1. */
+const MAX_ID = 2 ** 31 - 1;
+
 export function isValidUserID(id: number): readonly string[] {
-  return isInRange(id, 0, 2147483647);
+  return isInRange(id, 0, MAX_ID);
 }
 
-export const isValidGroupID: (id: number) => readonly string[] = isValidUserID;
+export function isValidGroupID(id: number): readonly string[] {
+  return isInRange(id, 0, MAX_ID);
+}
 
 /** An IANA service name of at most 15 characters. */
 export function isValidPortName(port: string): readonly string[] {

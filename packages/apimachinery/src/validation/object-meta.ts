@@ -5,17 +5,8 @@
 import { parseGroupVersion } from '../group-version.ts';
 import { goQuote, isPrintable } from '../go-quote.ts';
 import type { FieldError } from '../status-error.ts';
-import {
-  child,
-  duplicate,
-  forbiddenField,
-  index,
-  invalidValue,
-  notSupported,
-  required,
-  tooLong,
-} from './field-errors.ts';
-import { exceedsBytes, isQualifiedName, isValidLabelValue, nameIsDNSLabel, regexMessage } from './names.ts';
+import { child, forbiddenField, index, invalidValue, required, tooLong } from './field-errors.ts';
+import { exceedsBytes, isQualifiedName, isValidLabelValue, nameIsDNSLabel } from './names.ts';
 import type { NameRule } from './names.ts';
 
 export const FIELD_IMMUTABLE: string = 'field is immutable';
@@ -272,113 +263,4 @@ export function validateFieldManager(manager: string, path: string): FieldError[
 // Go's %#U of a character that cannot be printed: no quoted form follows.
 function unicodeName(char: string): string {
   return `U+${(char.codePointAt(0) as number).toString(16).toUpperCase().padStart(4, '0')}`;
-}
-
-export interface LabelSelectorFields {
-  readonly matchLabels?: Readonly<Record<string, string>>;
-  readonly matchExpressions?: readonly LabelSelectorRequirementFields[];
-}
-
-export interface LabelSelectorRequirementFields {
-  readonly key: string;
-  readonly operator: string;
-  readonly values?: readonly string[];
-}
-
-/** `allowInvalidValues` is for updates of objects that were stored before values were checked. */
-export function validateLabelSelector(
-  selector: LabelSelectorFields | undefined,
-  path: string,
-  { allowInvalidValues = false }: { readonly allowInvalidValues?: boolean } = {},
-): FieldError[] {
-  if (selector === undefined) return [];
-  const errors =
-    selector.matchLabels === undefined
-      ? []
-      : validateLabels(selector.matchLabels, child(path, 'matchLabels'));
-  for (const [position, expression] of (selector.matchExpressions ?? []).entries()) {
-    const at = index(child(path, 'matchExpressions'), position);
-    const { operator, values = [] } = expression;
-    if (operator === 'In' || operator === 'NotIn') {
-      if (values.length === 0)
-        errors.push(required(child(at, 'values'), "must be specified when `operator` is 'In' or 'NotIn'"));
-    } else if (operator === 'Exists' || operator === 'DoesNotExist') {
-      if (values.length > 0)
-        errors.push(
-          forbiddenField(
-            child(at, 'values'),
-            "may not be specified when `operator` is 'Exists' or 'DoesNotExist'",
-          ),
-        );
-    } else {
-      errors.push(invalidValue(child(at, 'operator'), operator ?? '', 'not a valid selector operator'));
-    }
-    errors.push(...validateLabelName(expression.key ?? '', child(at, 'key')));
-    if (allowInvalidValues) continue;
-    for (const [valuePosition, value] of values.entries()) {
-      for (const message of isValidLabelValue(value))
-        errors.push(invalidValue(index(child(at, 'values'), valuePosition), value, message));
-    }
-  }
-  return errors;
-}
-
-export interface ConditionFields {
-  readonly type?: string;
-  readonly status?: string;
-  readonly observedGeneration?: number;
-  readonly lastTransitionTime?: string;
-  readonly reason?: string;
-  readonly message?: string;
-}
-
-const CONDITION_REASON = '[A-Za-z]([A-Za-z0-9_,:]*[A-Za-z0-9_])?';
-const CONDITION_REASON_REGEXP = new RegExp(`^${CONDITION_REASON}$`);
-
-/** meta/v1 conditions: each type once, every field well formed. */
-export function validateConditions(conditions: readonly ConditionFields[], path: string): FieldError[] {
-  const errors: FieldError[] = [];
-  const types = new Set<string>();
-  for (const [position, condition] of conditions.entries()) {
-    const at = index(path, position);
-    const { type = '', status = '', reason = '', message = '', observedGeneration = 0 } = condition;
-    if (types.has(type)) errors.push(duplicate(child(at, 'type'), type));
-    types.add(type);
-    errors.push(...validateLabelName(type, child(at, 'type')));
-    if (status !== 'True' && status !== 'False' && status !== 'Unknown')
-      errors.push(notSupported(child(at, 'status'), status, ['False', 'True', 'Unknown']));
-    if (observedGeneration < 0)
-      errors.push(
-        invalidValue(
-          child(at, 'observedGeneration'),
-          observedGeneration,
-          'must be greater than or equal to zero',
-        ),
-      );
-    if ((condition.lastTransitionTime ?? '') === '')
-      errors.push(required(child(at, 'lastTransitionTime'), ''));
-    if (reason === '') {
-      errors.push(required(child(at, 'reason'), ''));
-    } else {
-      if (!CONDITION_REASON_REGEXP.test(reason))
-        errors.push(
-          invalidValue(
-            child(at, 'reason'),
-            reason,
-            regexMessage(
-              "a condition reason must start with alphabetic character, optionally followed by a string of alphanumeric characters or '_,:', and must end with an alphanumeric character or '_'",
-              CONDITION_REASON,
-              'my_name',
-              'MY_NAME',
-              'MyName',
-              'ReasonA,ReasonB',
-              'ReasonA:ReasonB',
-            ),
-          ),
-        );
-      if (exceedsBytes(reason, 1024)) errors.push(tooLong(child(at, 'reason'), 1024));
-    }
-    if (exceedsBytes(message, 32 * 1024)) errors.push(tooLong(child(at, 'message'), 32 * 1024));
-  }
-  return errors;
 }

@@ -14,6 +14,8 @@ import {
   tooLong,
   tooMany,
 } from './field-errors.ts';
+import { validateConditions } from './conditions.ts';
+import { validateLabelSelector } from './label-selector.ts';
 import * as names from './names.ts';
 import { validateFieldManager, validateObjectMeta, validateObjectMetaUpdate } from './object-meta.ts';
 
@@ -172,4 +174,41 @@ describe('object metadata', () => {
     ]);
     expect(validateFieldManager('größe', 'fieldManager')).toEqual([]);
   });
+});
+
+test('conditions', () => {
+  const good = { type: 'Ready', status: 'True', lastTransitionTime: '2026-01-31T12:00:00Z', reason: 'Fine' };
+  const bad = { type: 'Ready', status: 'Maybe', reason: '1', observedGeneration: -1 };
+  expect(validateConditions([good], 'c')).toEqual([]);
+  expect(validateConditions([good, bad], 'c').map(fieldErrorText)).toEqual([
+    'c[1].type: Duplicate value: "Ready"',
+    'c[1].status: Unsupported value: "Maybe": supported values: "False", "True", "Unknown"',
+    'c[1].observedGeneration: Invalid value: -1: must be greater than or equal to zero',
+    'c[1].lastTransitionTime: Required value',
+    expect.stringMatching(/^c\[1\]\.reason: Invalid value: "1": a condition reason must start with/),
+  ]);
+});
+
+test('label selectors', () => {
+  const check = (selector: object, options = {}): readonly string[] =>
+    validateLabelSelector(selector, 's', options).map(fieldErrorText);
+  expect(check({ matchLabels: { a: 'b' }, matchExpressions: [{ key: 'a', operator: 'Exists' }] })).toEqual(
+    [],
+  );
+  expect(
+    check({
+      matchExpressions: [
+        { key: 'a', operator: 'In' },
+        { key: 'a', operator: 'Exists', values: ['x'] },
+        { key: 'a', operator: 'Like' },
+      ],
+    }),
+  ).toEqual([
+    "s.matchExpressions[0].values: Required value: must be specified when `operator` is 'In' or 'NotIn'",
+    "s.matchExpressions[1].values: Forbidden: may not be specified when `operator` is 'Exists' or 'DoesNotExist'",
+    's.matchExpressions[2].operator: Invalid value: "Like": not a valid selector operator',
+  ]);
+  const stored = { matchExpressions: [{ key: 'a', operator: 'In', values: ['b c'] }] };
+  expect(check(stored)).toHaveLength(1);
+  expect(check(stored, { allowInvalidValues: true })).toEqual([]);
 });
