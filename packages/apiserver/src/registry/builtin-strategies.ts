@@ -9,6 +9,8 @@ import { deploymentStrategy } from './apps/deployment.ts';
 import { replicaSetStrategy } from './apps/replica-set.ts';
 import { statefulSetStrategy } from './apps/stateful-set.ts';
 import { horizontalPodAutoscalerStrategy } from './autoscaling/horizontal-pod-autoscaler.ts';
+import { cronJobStrategy } from './batch/cron-job.ts';
+import { jobStrategy } from './batch/job.ts';
 import type { Strategy } from './contract.ts';
 import { leaseStrategy } from './coordination/lease.ts';
 import { configMapStrategy } from './core/config-map.ts';
@@ -55,6 +57,8 @@ export function builtinStrategies(options: BuiltinStrategyOptions = {}): readonl
     any(replicaSetStrategy),
     any(statefulSetStrategy),
     any(horizontalPodAutoscalerStrategy),
+    any(cronJobStrategy),
+    any(jobStrategy),
     any(leaseStrategy),
     any(endpointSliceStrategy),
     any(podDisruptionBudgetStrategy),

@@ -8,6 +8,7 @@ import {
   isQualifiedName,
   isValidPortNum,
   notSupported,
+  regexMessage,
   required,
   type FieldError,
 } from '@k8ts/apimachinery';
@@ -86,4 +87,22 @@ export function byteLength(text: string): number {
 export function base64Length(text: string): number {
   const padding = text.endsWith('==') ? 2 : text.endsWith('=') ? 1 : 0;
   return Math.floor((text.length * 3) / 4) - padding;
+}
+
+/** A wrong value that the message does not repeat. */
+export function invalidOmitted(path: string, detail: string): FieldError {
+  return { type: 'FieldValueInvalid', field: path, body: `Invalid value: ${detail}` };
+}
+
+/** `acme.io/foo`: a domain, then anything that may stand in a URL's path. */
+export function domainPrefixedPath(value: string, path: string): FieldError[] {
+  if (value === '') return [required(path, '')];
+  const slash = value.indexOf('/');
+  if (slash <= 0 || slash === value.length - 1)
+    return [invalidValue(path, value, 'must be a domain-prefixed path (such as "acme.io/foo")')];
+  const rest = value.slice(slash + 1);
+  const errors = dnsSubdomain(value.slice(0, slash), path);
+  if (!/^[A-Za-z0-9/\-._~%!$&'()*+,;=:]+$/.test(rest))
+    errors.push(invalidValue(path, rest, regexMessage('Invalid path', "[A-Za-z0-9/\\-._~%!$&'()*+,;=:]+")));
+  return errors;
 }
