@@ -67,7 +67,8 @@ export function createInformerFactory(options: InformerFactoryOptions): Informer
     },
     waitForSync: async (signal) => {
       if (!started) throw new Error('the informers have not been started');
-      await Promise.all([...entries.values()].map(({ informer }) => informer.waitForSync(signal)));
+      // One after another: they sync at the same time anyway, and the signal gets one listener.
+      for (const { informer } of [...entries.values()]) await informer.waitForSync(signal);
     },
     [Symbol.asyncDispose]: async () => {
       disposed = true;
