@@ -4,13 +4,14 @@ import { adminKubeconfig } from '@k8ts/cli';
 import type { Client } from '@k8ts/client';
 import { createClient } from '@k8ts/client';
 import type { ControllerOptions } from '@k8ts/controllers';
-import { startSimulatedNodes } from '@k8ts/kubelet';
+import { createKubeletServer, startSimulatedNodes } from '@k8ts/kubelet';
 import type { SimulatedNodes, SimulatedNodesOptions } from '@k8ts/kubelet';
 import { createMemoryStore } from '@k8ts/store';
 import type { Store } from '@k8ts/store';
 import { userInfo } from '@k8ts/apiserver';
 import { startControlPlane } from './control-plane.ts';
 import type { ControlPlane } from './control-plane.ts';
+import { inProcessKubelets } from './in-process-kubelets.ts';
 import { ensureClusterPki } from './pki/cluster-pki.ts';
 import type { ClusterPki } from './pki/cluster-pki.ts';
 
@@ -74,8 +75,14 @@ export class Cluster implements AsyncDisposable {
     try {
       const store = options.store ?? createMemoryStore({ clock, logger });
       const pki = await ensureClusterPki({ hosts: LOOPBACK, nodeHosts: LOOPBACK, clock });
+      let nodes: SimulatedNodes | undefined;
+      const kubeletServer = scope.use(
+        createKubeletServer({ nodes: () => nodes?.served ?? [], clock, logger }),
+      );
+      const kubelets = scope.use(inProcessKubelets(() => kubeletServer.trusted));
       const controlPlane = scope.use(
         await startControlPlane({
+          kubelets,
           store,
           pki,
           clock,
@@ -98,7 +105,7 @@ export class Cluster implements AsyncDisposable {
         }),
       );
       await controlPlane.controllersReady;
-      const nodes = scope.use(
+      nodes = scope.use(
         await startSimulatedNodes({
           client: controlPlane.clientFor('k8ts:simulated-nodes', 'system:masters'),
           clock,

@@ -11,7 +11,10 @@ import { startScheduler } from '@k8ts/scheduler';
 import type { Store } from '@k8ts/store';
 import type { ClusterPki } from './pki/cluster-pki.ts';
 
-export interface ControlPlaneOptions extends Pick<KubeApiServerOptions, 'tls' | 'port' | 'host' | 'freeze'> {
+export interface ControlPlaneOptions extends Pick<
+  KubeApiServerOptions,
+  'tls' | 'port' | 'host' | 'freeze' | 'kubelets' | 'advertiseAddress' | 'podNetwork'
+> {
   /** Closed with the control plane. */
   readonly store: Store;
   readonly pki: Pick<ClusterPki, 'serviceAccountKey' | 'authority'>;

@@ -1,0 +1,30 @@
+import { createServer } from 'node:http';
+import { duplexPair } from 'node:stream';
+import type { KubeletConnection } from '@k8ts/apiserver';
+
+type RequestHandlers = ReturnType<typeof import('@k8ts/kubelet').createKubeletServer>['trusted'];
+
+/**
+ * Kubelets of the same process, reached without a socket: the API server, which has authenticated and authorized the
+ * request, gets one half of a stream pair, and an HTTP server without a port the other.
+ */
+export function inProcessKubelets(handlers: () => RequestHandlers): KubeletConnection & AsyncDisposable {
+  const server = createServer((request, response) => handlers().handle(request, response));
+  server.on('upgrade', (request, socket, head) => handlers().upgrade(request, socket, head));
+  server.requestTimeout = 0;
+  return {
+    forNode: (node) => ({
+      scheme: 'http',
+      authority: node.metadata.name,
+      open() {
+        const [near, far] = duplexPair();
+        server.emit('connection', far);
+        return Promise.resolve(near);
+      },
+    }),
+    [Symbol.asyncDispose]() {
+      server.closeAllConnections();
+      return Promise.resolve();
+    },
+  };
+}

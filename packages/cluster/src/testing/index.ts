@@ -1,0 +1,2 @@
+export { startOnVirtualTime } from './virtual-cluster.ts';
+export type { VirtualCluster } from './virtual-cluster.ts';
