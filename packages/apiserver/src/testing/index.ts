@@ -1,3 +1,3 @@
-export { createTestServer } from './test-server.ts';
+export { createTestServer, deepFreeze } from './test-server.ts';
 export type { TestServer } from './test-server.ts';
 export { ADMIN } from './identities.ts';

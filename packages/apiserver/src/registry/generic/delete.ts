@@ -118,7 +118,7 @@ export async function deleteObject(scope: WriteScope, options: DeleteOptions): P
 
 function nextStep(scope: WriteScope, options: DeleteOptions, record: ObjectRecord, isMarked: boolean): Step {
   if (isMarked) return { kind: 'remove' };
-  const { strategy, storage } = scope.served;
+  const { strategy } = scope.served;
   const now = scope.services.clock.now();
   const old = record.object;
   const draft = {
@@ -132,14 +132,14 @@ function nextStep(scope: WriteScope, options: DeleteOptions, record: ObjectRecor
   if (finalizers.length > 0) draft.metadata.finalizers = finalizers;
   else delete draft.metadata.finalizers;
   if (graceful === 'no') {
-    if (finalizers.length === 0) {
-      // A kind that changes before it goes (a namespace that must be emptied) says so by what it leaves in the draft.
-      return { kind: 'remove' };
-    }
+    const waits = strategy?.mayBeRemoved?.(old) === false;
+    if (finalizers.length === 0 && !waits) return { kind: 'remove' };
     markAsDeleting(draft, now);
+    // A namespace waits for its content, not for a grace period to pass.
+    if (waits && old.metadata.deletionGracePeriodSeconds === undefined)
+      delete draft.metadata.deletionGracePeriodSeconds;
     return { kind: 'mark', draft, thenRemove: false };
   }
-  void storage;
   const period = draft.metadata.deletionGracePeriodSeconds ?? 0;
   return { kind: 'mark', draft, thenRemove: period === 0 && finalizers.length === 0 };
 }
