@@ -31,19 +31,14 @@ export async function discoverResources(client: Client, signal?: AbortSignal): P
   ]);
   const found: DiscoveredResource[] = [];
   const failures = new Map<string, string>();
-  await Promise.all(
-    [core, groups].map((answer) =>
-      answer.kind === 'APIGroupDiscoveryList'
-        ? readAggregated(answer as unknown as apidiscoveryv2.APIGroupDiscoveryList, found, failures)
-        : readByGroup(
-            client,
-            answer as unknown as metav1.APIVersions | metav1.APIGroupList,
-            found,
-            failures,
-            signal,
-          ),
-    ),
-  );
+  for (const answer of [core, groups]) {
+    if (answer.kind === 'APIGroupDiscoveryList')
+      readAggregated(answer as unknown as apidiscoveryv2.APIGroupDiscoveryList, found, failures);
+    else {
+      const legacy = answer as unknown as metav1.APIVersions | metav1.APIGroupList;
+      await readByGroup(client, legacy, found, failures, signal);
+    }
+  }
   return { resources: markPreferred(found), failures };
 }
 

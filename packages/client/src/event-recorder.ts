@@ -28,7 +28,7 @@ export function createEventRecorder(options: EventRecorderOptions): EventRecorde
   const broadcaster = createEventBroadcaster(options);
   const recorder = broadcaster.recorder(options.component, options.host);
   return {
-    event: recorder.event,
+    event: (about, type, reason, message) => recorder.event(about, type, reason, message),
     [Symbol.asyncDispose]: () => broadcaster[Symbol.asyncDispose](),
   };
 }

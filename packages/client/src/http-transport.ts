@@ -109,7 +109,7 @@ export function createHttpTransport(options: HttpTransportOptions): Transport & 
         throw error;
       }
       limit.stopTimer();
-      return watchIterable(response, request.signal, limit.release);
+      return watchIterable(response, request.signal, () => limit.release());
     },
     [Symbol.asyncDispose]: () => connection.close(),
   };

@@ -67,7 +67,7 @@ export async function runLeaderElection(options: LeaderElectionOptions, signal: 
     await work;
     if (options.releaseOnCancel === true) await elector.release(renewDeadline);
   }
-  if (failure !== undefined) throw failure;
+  if (failure !== undefined) throw failure as Error;
 }
 
 class Elector {

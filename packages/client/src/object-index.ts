@@ -96,7 +96,7 @@ export class ObjectIndex<T extends KubeObject> implements Lister<T> {
 function link<T>(index: Index<T>, key: string, object: T): void {
   for (const value of index.values(object)) {
     let bucket = index.byValue.get(value);
-    if (bucket === undefined) index.byValue.set(value, (bucket = new Map()));
+    if (bucket === undefined) index.byValue.set(value, (bucket = new Map<string, T>()));
     bucket.set(key, object);
   }
 }

@@ -73,7 +73,7 @@ function openTls(server: URL, options: ConnectionOptions, signal: AbortSignal): 
     });
     socket.once('error', (error) => {
       done();
-      reject(error);
+      reject(error as Error);
     });
   });
 }

@@ -238,7 +238,7 @@ export class FakeApi implements Transport {
     const pod = this.#store.get(resourceName(resource), key);
     if (pod === undefined) throw notFound(resource, key.slice(key.indexOf('/') + 1));
     if (subresource === 'eviction') {
-      this.#writes.delete(resource, key, (body['deleteOptions'] ?? {}) as DeleteRequest);
+      this.#writes.delete(resource, key, body['deleteOptions'] ?? {});
       return { apiVersion: 'v1', kind: 'Status', status: 'Success' };
     }
     if (subresource === 'binding') {

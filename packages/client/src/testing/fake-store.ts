@@ -88,7 +88,7 @@ export class FakeStore {
       metadata: { ...object.metadata, resourceVersion: String(version) },
     });
     let objects = this.#objects.get(resource);
-    if (objects === undefined) this.#objects.set(resource, (objects = new Map()));
+    if (objects === undefined) this.#objects.set(resource, (objects = new Map<string, StoredObject>()));
     objects.set(key, after);
     this.#record({ version, resource, before, after, last: after });
     return after;
@@ -246,9 +246,9 @@ function offer(watcher: Watcher, change: Change): void {
         change.after === undefined
           ? change.last
           : deepFreeze({
-              ...(change.before as StoredObject),
+              ...change.before,
               metadata: {
-                ...(change.before as StoredObject).metadata,
+                ...change.before.metadata,
                 resourceVersion: String(change.version),
               },
             }),

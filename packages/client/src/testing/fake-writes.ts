@@ -184,13 +184,11 @@ function merge(current: StoredObject, body: StoredObject, part: WritePart, hasSt
       ...rest,
       metadata: annotations === undefined ? metadata : { ...metadata, annotations },
       ...(body['status'] === undefined ? {} : { status: body['status'] }),
-    } as StoredObject;
+    };
   }
   const { status: _, ...bodyWithoutStatus } = body;
   const { status } = current;
-  const next = (
-    hasStatus ? { ...bodyWithoutStatus, ...(status === undefined ? {} : { status }) } : body
-  ) as StoredObject;
+  const next = hasStatus ? { ...bodyWithoutStatus, ...(status === undefined ? {} : { status }) } : body;
   const changed = !isDeepStrictEqual(withoutMeta(next), withoutMeta(current));
   const kept = current.metadata;
   return withMetadata(next, {
