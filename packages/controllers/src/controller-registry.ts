@@ -4,6 +4,9 @@ import { endpointsController } from './endpoints/controller.ts';
 import { endpointSliceController } from './endpointslice/controller.ts';
 import { garbageCollectorController } from './garbage-collector/controller.ts';
 import { namespaceController } from './namespace/controller.ts';
+import { nodeLifecycleController } from './node-lifecycle/controller.ts';
+import { taintEvictionController } from './node-lifecycle/taint-eviction-controller.ts';
+import { podGCController } from './pod-gc-controller.ts';
 import { replicaSetController, replicationController } from './replicaset/controller.ts';
 import { rootCAPublisherController } from './root-ca-publisher-controller.ts';
 import { serviceAccountController } from './serviceaccount/service-account-controller.ts';
@@ -21,4 +24,7 @@ export const controllerRegistry: readonly ControllerDefinition[] = [
   endpointsController,
   endpointSliceController,
   garbageCollectorController,
+  podGCController,
+  nodeLifecycleController,
+  taintEvictionController,
 ];

@@ -1,6 +1,7 @@
 import { isDeepStrictEqual } from 'node:util';
 
-import { appsv1, corev1 } from '@k8ts/api';
+import type { corev1 } from '@k8ts/api';
+import { appsv1 } from '@k8ts/api';
 import { SelectorError, isNotFound, labelSelectorFromObject } from '@k8ts/apimachinery';
 import type { LabelSelector } from '@k8ts/apimachinery';
 import { errorMessage } from '@k8ts/base';

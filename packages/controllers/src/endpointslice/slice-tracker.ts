@@ -54,7 +54,8 @@ export class SliceTracker {
 
   #of(service: string): Map<string, bigint | typeof DELETED> {
     let known = this.#byService.get(service);
-    if (known === undefined) this.#byService.set(service, (known = new Map()));
+    if (known === undefined)
+      this.#byService.set(service, (known = new Map<string, bigint | typeof DELETED>()));
     return known;
   }
 }

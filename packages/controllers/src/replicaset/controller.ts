@@ -170,7 +170,7 @@ function createReplicaController<T extends ReplicaOwner & KubeObject>(
         now,
       );
       await writeStatus(owner, status);
-      if (failure !== undefined) throw failure;
+      if (failure !== undefined) throw failure as Error;
       const next = nextAvailability(active, owner.spec.minReadySeconds ?? 0, now);
       if (next !== undefined) queue.addAfter(key, next);
     },
