@@ -28,7 +28,7 @@ const KINDS = [
   ['apiextensions.k8s.io', 'v1', 'CustomResourceDefinition'],
   ['discovery.k8s.io', 'v1', 'EndpointSlice'],
 ] as const;
-const ROUNDS = 40;
+const ROUNDS = 25;
 
 function deepFreeze<T>(value: T): T {
   if (typeof value === 'object' && value !== null && !Object.isFrozen(value)) {

@@ -44,6 +44,19 @@ test.each([
   expect(() => parseTime(text)).toThrow(message);
 });
 
+test('every day of four years, and the days that follow them in a calendar without end', () => {
+  for (const year of [1900, 2000, 2023, 2024]) {
+    for (let month = 1; month <= 12; month++) {
+      for (let day = 1; day <= 31; day++) {
+        const text = `${year}-${String(month).padStart(2, '0')}-${String(day).padStart(2, '0')}T00:00:00Z`;
+        const exists = new Date(Date.UTC(year, month - 1, day)).getUTCDate() === day;
+        if (exists) expect(canonicalTime(text)).toBe(text);
+        else expect(() => canonicalTime(text)).toThrow('day out of range');
+      }
+    }
+  }
+});
+
 test('micro times need their six decimals', () => {
   expect(() => canonicalMicroTime('2026-01-31T12:00:00Z')).toThrow('cannot parse "Z" as ".000000"');
 });

@@ -33,20 +33,30 @@ export function formatMicroTime(milliseconds: number): string {
   return `${new Date(whole).toISOString().slice(0, 23)}${rest}Z`;
 }
 
-const CANONICAL_TIME =
-  /^[0-9]{4}-(?:0[1-9]|1[0-2])-(?:0[1-9]|1[0-9]|2[0-8])T(?:[01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]Z$/;
-const CANONICAL_MICRO_TIME =
-  /^[0-9]{4}-(?:0[1-9]|1[0-2])-(?:0[1-9]|1[0-9]|2[0-8])T(?:[01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]\.[0-9]{6}Z$/;
+const DATE_AND_TIME =
+  '[0-9]{4}-(?:0[1-9]|1[0-2])-(?:0[1-9]|[12][0-9]|3[01])T(?:[01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]';
+const CANONICAL_TIME = new RegExp(`^${DATE_AND_TIME}Z$`);
+const CANONICAL_MICRO_TIME = new RegExp(`^${DATE_AND_TIME}\\.[0-9]{6}Z$`);
+
+/** The last days of months, which the pattern cannot tell. */
+function isRealDay(text: string): boolean {
+  const day = Number(text.slice(8, 10));
+  if (day <= 28) return true;
+  const month = Number(text.slice(5, 7));
+  if (month !== 2) return day <= 30 || (month !== 4 && month !== 6 && month !== 9 && month !== 11);
+  const year = Number(text.slice(0, 4));
+  return day === 29 && year % 4 === 0 && (year % 100 !== 0 || year % 400 === 0);
+}
 
 /** The form the API answers with, or `undefined` for Go's zero time, which is absent. Throws TimeError. */
 export function canonicalTime(text: string): string | undefined {
-  const canonical = CANONICAL_TIME.test(text) ? text : formatTime(parseTime(text));
+  const canonical = CANONICAL_TIME.test(text) && isRealDay(text) ? text : formatTime(parseTime(text));
   return canonical === ZERO_TIME ? undefined : canonical;
 }
 
 /** As `canonicalTime`, with exactly six decimals. Throws TimeError. */
 export function canonicalMicroTime(text: string): string | undefined {
-  if (!CANONICAL_MICRO_TIME.test(text)) {
+  if (!CANONICAL_MICRO_TIME.test(text) || !isRealDay(text)) {
     const { milliseconds, fraction } = parse(text, MICRO_LAYOUT);
     const whole = formatTime(milliseconds).slice(0, 19);
     return `${whole}.${fraction}Z`;
