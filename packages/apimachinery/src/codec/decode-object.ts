@@ -94,33 +94,47 @@ export function parseBody(text: string, format: 'json' | 'yaml', strict: boolean
 }
 
 function parseText(text: string, format: 'json' | 'yaml', strict: boolean): CountedBody {
-  if (format === 'yaml' && !/^[\s]*[{[]/.test(text)) {
-    try {
-      const { value, duplicates } = parseYaml(text);
-      return { value, members: -1, strictErrors: duplicates };
-    } catch (error) {
-      if (error instanceof YamlError) throw new BodyError(error.message);
-      throw error;
-    }
+  if (format === 'yaml') {
+    // Mostly it is JSON after all, which is read much faster; what only looks like it is YAML's flow style.
+    const json = /^\s*[{[]/.test(text) ? tryJson(text, strict) : undefined;
+    return json instanceof BodyError || json === undefined ? readYaml(text) : json;
   }
+  const json = tryJson(text, strict);
+  if (json instanceof BodyError) throw json;
+  if (json === undefined) throw new BodyError(syntaxMessage(text));
+  return json;
+}
+
+/** Undefined when the text is no JSON; an error when it is too deep to look. */
+function tryJson(text: string, strict: boolean): CountedBody | BodyError | undefined {
   const { members, depth } = scanJson(text);
-  if (depth > MAX_JSON_DEPTH) throw new BodyError('exceeded max depth');
+  if (depth > MAX_JSON_DEPTH) return new BodyError('exceeded max depth');
   try {
     return { value: JSON.parse(text) as JsonValue, members: strict ? members : -1, strictErrors: [] };
-  } catch (error) {
-    throw new BodyError(syntaxMessage(text, error));
+  } catch {
+    return undefined;
   }
 }
 
-function syntaxMessage(text: string, error: unknown): string {
+function readYaml(text: string): CountedBody {
+  try {
+    const { value, duplicates } = parseYaml(text);
+    return { value, members: -1, strictErrors: duplicates };
+  } catch (error) {
+    if (error instanceof YamlError) throw new BodyError(error.message);
+    throw error;
+  }
+}
+
+/** What Go says of text that JSON.parse refused. */
+function syntaxMessage(text: string): string {
   try {
     findDuplicateMembers(text);
-  } catch (syntaxError) {
-    if (syntaxError instanceof JsonSyntaxError) return syntaxError.message;
-    throw syntaxError;
+  } catch (error) {
+    if (error instanceof JsonSyntaxError) return error.message;
+    throw error;
   }
-  // The two parsers disagree, which they should not; the platform's word is better than none.
-  return error instanceof Error ? error.message : String(error);
+  return 'invalid JSON';
 }
 
 /** `duplicate field "spec.replicas"` for every repeated member of valid JSON text. */

@@ -700,3 +700,29 @@ describe('managers of other versions', () => {
     expect(object['spec']).toEqual({ replicas: 1, paused: true });
   });
 });
+
+test('what no schema describes: objects by field, lists whole', () => {
+  const schema = createSchema({
+    type: 'object',
+    fields: new Map(
+      (['apiVersion', 'kind', 'metadata'] as const).map((name) => [
+        name,
+        DEPLOYMENT.fields.get(name) as FieldSchema,
+      ]),
+    ),
+    preserveUnknownFields: true,
+  });
+  const request = { schema, apiVersion: 'x/v1', kind: 'Thing' };
+  const thing = (spec: object): object => ({
+    apiVersion: 'x/v1',
+    kind: 'Thing',
+    metadata: { name: 't' },
+    spec,
+  });
+  const live = stored(apply(undefined, thing({ a: { b: 1, c: [{ d: 1 }] }, e: {} }), request));
+  expect(entries(live)[0]?.fieldsV1).toEqual({
+    'f:spec': { '.': {}, 'f:a': { '.': {}, 'f:b': {}, 'f:c': {} }, 'f:e': {} },
+  });
+  const { object } = apply(live, thing({ a: { b: 1, c: [{ x: 1 }], z: 1 } }), request);
+  expect(object['spec']).toEqual({ a: { b: 1, c: [{ x: 1 }], z: 1 } });
+});
