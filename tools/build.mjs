@@ -32,6 +32,7 @@ export async function build() {
     format: 'esm',
     platform: 'node',
     target: 'node20.19',
+    mainFields: ['module', 'main'],
     sourcemap: true,
     external: ['lmdb', 'node-pty', '@lydell/node-pty'],
     // CommonJS libraries inside the bundle call require for Node's own modules.

@@ -13,11 +13,9 @@ import {
 } from '@k8ts/kubelet';
 import type { Kubelet } from '@k8ts/kubelet';
 import {
-  clusterDnsObjects,
+  cleanupKubeProxy,
   createBridgeNetwork,
   destroyBridgeNetwork,
-  removeProxyRules,
-  startClusterDns,
   startKubeProxy,
 } from '@k8ts/network';
 import type { BridgeNetwork } from '@k8ts/network';
@@ -108,7 +106,7 @@ export async function removeNodeRemains(
   await containers.destroy();
   await containers[Symbol.asyncDispose]();
   await destroyBridgeNetwork({ bridge: BRIDGE, stateDir: options.layout.network });
-  await removeProxyRules();
+  await cleanupKubeProxy(options);
 }
 
 export async function startLocalNode(options: LocalNodeOptions): Promise<LocalNode> {
@@ -166,26 +164,8 @@ export async function startLocalNode(options: LocalNodeOptions): Promise<LocalNo
     });
     scope.defer(async () => {
       await proxy[Symbol.asyncDispose]();
-      if (cleanup) await removeProxyRules();
+      if (cleanup) await cleanupKubeProxy({ clock, logger: proxyLogger });
     });
-
-    const dnsClient = clientFor('system:serviceaccount:kube-system:kube-dns', 'system:serviceaccounts');
-    const dnsLogger = logger.child({ component: 'dns' });
-    const dnsInformers = scope.use(
-      createInformerFactory({ ...common, client: dnsClient, logger: dnsLogger }),
-    );
-    const listen = containers.network.gateways.map((address) => ({ address, port: 53 }));
-    scope.use(
-      await startClusterDns({
-        informers: dnsInformers,
-        clusterDomain: CLUSTER_DOMAIN,
-        listen,
-        clock,
-        logger: dnsLogger,
-        metrics,
-      }),
-    );
-    await publishDns(clientFor('system:masters', 'system:masters'), listen);
 
     return {
       kubelet,
