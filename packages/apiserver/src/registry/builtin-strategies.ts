@@ -19,8 +19,12 @@ import { eventStrategy } from './core/event.ts';
 import { limitRangeStrategy } from './core/limit-range.ts';
 import { namespaceStrategy } from './core/namespace.ts';
 import { nodeStrategy } from './core/node.ts';
+import { persistentVolumeClaimStrategy } from './core/persistent-volume-claim.ts';
+import { persistentVolumeStrategy } from './core/persistent-volume.ts';
+import { podTemplateStrategy } from './core/pod-template/strategy.ts';
 import { podStrategy } from './core/pod/strategy.ts';
 import { resourceQuotaStrategy } from './core/quota.ts';
+import { replicationControllerStrategy } from './core/replication-controller.ts';
 import { secretStrategy } from './core/secret.ts';
 import { serviceAccountStrategy } from './core/service-account.ts';
 import { DEFAULT_SERVICE_NETWORK, type ServiceNetwork } from './core/service/allocation.ts';
@@ -46,7 +50,11 @@ export function builtinStrategies(options: BuiltinStrategyOptions = {}): readonl
     any(limitRangeStrategy),
     any(namespaceStrategy),
     any(nodeStrategy),
+    any(persistentVolumeClaimStrategy),
+    any(persistentVolumeStrategy),
     any(podStrategy),
+    any(podTemplateStrategy),
+    any(replicationControllerStrategy),
     any(resourceQuotaStrategy),
     any(secretStrategy),
     any(serviceAccountStrategy),

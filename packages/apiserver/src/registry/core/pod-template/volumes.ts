@@ -196,3 +196,11 @@ export function validateVolumes(
   }
   return { errors, valid };
 }
+
+/** A source of a kind that persistent volumes and pods have in common. */
+export function validateVolumeSource(kind: string, source: unknown, path: string): FieldError[] {
+  const rule = Object.hasOwn(RULES, kind)
+    ? (RULES[kind as Kind] as (...args: unknown[]) => FieldError[])
+    : undefined;
+  return rule?.(source, path, false) ?? [];
+}
