@@ -4,6 +4,7 @@ import type { Schema } from '@k8ts/api';
 import { decodeObject, normalizeObject, parseBody, parseYaml } from '@k8ts/apimachinery';
 import type { FieldValidation } from '@k8ts/apimachinery';
 import { realClock } from '@k8ts/base';
+import { report } from './report.ts';
 
 /** The best of several rounds, so that other programs on the machine count for little. */
 function measure(name: string, runs: number, bytes: number, task: (i: number) => unknown): void {
@@ -13,9 +14,10 @@ function measure(name: string, runs: number, bytes: number, task: (i: number) =>
     for (let i = 0; i < runs / 10; i++) task(i);
     best = Math.min(best, ((realClock.monotonic() - start) / (runs / 10)) * 1000);
   }
-  console.log(
-    `${name.padEnd(44)} ${best.toFixed(2).padStart(9)} µs ${(bytes / best).toFixed(0).padStart(6)} MB/s`,
-  );
+  report([
+    { name, value: Math.round(best * 100) / 100, unit: 'µs' },
+    { name: `${name}, throughput`, value: Math.round(bytes / best), unit: 'MB/s' },
+  ]);
 }
 
 const configMap = {

@@ -7,6 +7,7 @@ import type { Schema } from '@k8ts/api';
 import { applyPatch, updateManagedFields } from '@k8ts/apimachinery';
 import type { JsonObject } from '@k8ts/apimachinery';
 import { realClock } from '@k8ts/base';
+import { report } from './report.ts';
 
 const CONFIG_MAP = schemaOf('', 'v1', 'ConfigMap') as Schema;
 const POD = schemaOf('', 'v1', 'Pod') as Schema;
@@ -20,7 +21,7 @@ function measure(name: string, runs: number, task: (i: number) => unknown): void
     for (let i = 0; i < runs / 10; i++) task(i);
     best = Math.min(best, ((realClock.monotonic() - start) / (runs / 10)) * 1000);
   }
-  console.log(`${name.padEnd(48)} ${best.toFixed(2).padStart(8)} µs`);
+  report([{ name: `managed fields: ${name}`, value: Math.round(best * 100) / 100, unit: 'µs' }]);
 }
 
 const configMap = (i: number): JsonObject => ({
