@@ -1,13 +1,27 @@
 import { defineConfig } from 'vitest/config';
 
+// Time limits are a safety net against hangs only; nothing is tuned to them.
+const common = { testTimeout: 120_000, hookTimeout: 120_000, pool: 'forks' as const };
+
 export default defineConfig({
   test: {
-    include: ['packages/*/src/**/*.test.ts', 'tests/**/*.test.ts', 'tools/**/*.test.ts'],
-    // A safety net against hangs only; nothing is tuned to it.
-    testTimeout: 60_000,
-    hookTimeout: 60_000,
-    pool: 'forks',
     maxWorkers: 2,
     reporters: ['default'],
+    projects: [
+      {
+        test: {
+          ...common,
+          name: 'unit',
+          include: [
+            'packages/*/src/**/*.test.ts',
+            'tools/**/*.test.ts',
+            'tests/clients/**/*.test.ts',
+            'tests/conformance/**/*.test.ts',
+          ],
+        },
+      },
+      { test: { ...common, name: 'e2e', include: ['tests/e2e/**/*.test.ts'] } },
+      { test: { ...common, name: 'crash', include: ['tests/crash/**/*.test.ts'] } },
+    ],
   },
 });
