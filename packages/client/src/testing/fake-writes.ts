@@ -2,7 +2,16 @@ import { randomUUID } from 'node:crypto';
 import { isDeepStrictEqual } from 'node:util';
 
 import type { KubeObject, ResourceType, corev1, metav1 } from '@k8ts/api';
-import { alreadyExists, badRequest, conflict, formatTime, modified, notFound } from '@k8ts/apimachinery';
+import {
+  alreadyExists,
+  badRequest,
+  conflict,
+  forbidden,
+  formatTime,
+  fromStatus,
+  modified,
+  notFound,
+} from '@k8ts/apimachinery';
 import { randomNameSuffix, seededRandom } from '@k8ts/base';
 import type { Clock, Random } from '@k8ts/base';
 
@@ -36,6 +45,8 @@ export class FakeWrites {
   create(type: ResourceType<KubeObject>, namespace: string | undefined, body: StoredObject): StoredObject {
     if (body.metadata.resourceVersion)
       throw badRequest('resourceVersion should not be set on objects to be created');
+    if (type.namespaced && namespace !== undefined)
+      this.#refuseWhenTerminating(type, namespace, body.metadata.name);
     const name = body.metadata.name || generateName(body.metadata.generateName, this.#random);
     const object: StoredObject = {
       ...body,
@@ -116,6 +127,19 @@ export class FakeWrites {
       return current;
     }
     return isDeepStrictEqual(object, current) ? current : this.#store.put(resource, key, object);
+  }
+
+  /** As NamespaceLifecycle admission: a namespace that is being deleted takes nothing new. */
+  #refuseWhenTerminating(type: ResourceType<KubeObject>, namespace: string, name: string): void {
+    if (this.#store.get('namespaces.', namespace)?.metadata.deletionTimestamp === undefined) return;
+    const message = `unable to create new content in namespace ${namespace} because it is being terminated`;
+    const { status } = forbidden(type, name, message);
+    const cause = {
+      reason: 'NamespaceTerminating',
+      message: `namespace ${namespace} is being terminated`,
+      field: 'metadata.namespace',
+    };
+    throw fromStatus({ ...status, details: { ...status.details, causes: [cause] } });
   }
 
   #current(type: ResourceType<KubeObject>, key: string): StoredObject {
