@@ -82,9 +82,11 @@ export class Monitors {
     if (missing.length === 0) return;
     const limit = new AbortController();
     const either = AbortSignal.any([signal, limit.signal]);
-    await Promise.race([
-      Promise.all(missing.map(({ informer }) => informer.waitForSync(either))),
-      sleep(this.#context.clock, SYNC_TIMEOUT, either),
-    ]).finally(() => limit.abort(new Error('waited long enough')));
+    const all = async (): Promise<void> => {
+      for (const { informer } of missing) await informer.waitForSync(either);
+    };
+    await Promise.race([all(), sleep(this.#context.clock, SYNC_TIMEOUT, either)]).finally(() =>
+      limit.abort(new Error('waited long enough')),
+    );
   }
 }
