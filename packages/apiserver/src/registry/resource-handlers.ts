@@ -109,6 +109,7 @@ function unsupported(row: ResourceInfo, verb: string, { method }: RequestContext
 
 /** Namespaced objects live under their namespace; only collections may leave it out. */
 function checkScope(row: ResourceInfo, { info }: RequestContext): void {
+  if (info.namespace.includes('/') || info.name.includes('/')) throw unknownPath();
   if (!row.namespaced) {
     if (info.namespace !== '' && row.resource !== 'namespaces') throw unknownPath();
     return;

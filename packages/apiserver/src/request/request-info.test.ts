@@ -51,13 +51,16 @@ test.each<[string, string, Partial<RequestInfo>]>([
   [
     'PATCH',
     '/apis/apps/v1/namespaces/a/deployments/d/scale',
-    { verb: 'patch', group: 'apps', namespace: 'a', resource: 'deployments', name: 'd', subresource: 'scale' },
+    {
+      verb: 'patch',
+      group: 'apps',
+      namespace: 'a',
+      resource: 'deployments',
+      name: 'd',
+      subresource: 'scale',
+    },
   ],
-  [
-    'GET',
-    '/api/v1/pods?fieldSelector=metadata.name%3Dp',
-    { verb: 'list', resource: 'pods', name: 'p' },
-  ],
+  ['GET', '/api/v1/pods?fieldSelector=metadata.name%3Dp', { verb: 'list', resource: 'pods', name: 'p' }],
   ['GET', '/api/v1/nodes/n%20x', { verb: 'get', resource: 'nodes', name: 'n x' }],
 ])('%s %s', (method, url, expected) => {
   const [path = '', query = ''] = url.split('?');

@@ -92,6 +92,7 @@ function otherRequest(method: string, path: string): RequestInfo {
   };
 }
 
+/** Segments, decoded one by one: an encoded slash does not make another segment, and names with one are refused. */
 function splitPath(path: string): string[] {
   let start = 0;
   let end = path.length;

@@ -107,7 +107,8 @@ function overHttp(server: () => TestServer): ApiCaller {
           const lines = rest.split('\n');
           rest = lines.pop() as string;
           for (const line of lines) {
-            const event = JSON.parse(line) as WatchEvent<unknown> | { type: 'ERROR'; object: StatusError['status'] };
+            const event = JSON.parse(line) as
+              WatchEvent<unknown> | { type: 'ERROR'; object: StatusError['status'] };
             if (event.type === 'ERROR') throw new StatusError(event.object);
             seen.push(event);
           }

@@ -26,9 +26,7 @@ export async function createTestServer(options: Partial<ApiServerOptions> = {}):
     store: options.store ?? (ownStore as NonNullable<typeof ownStore>),
     clock,
     authenticators: [{ name: 'test', authenticate: () => ({ user: ADMIN }) }],
-    authorizers: [
-      { name: 'test', authorize: () => ({ verdict: 'allow', reason: '' }) },
-    ],
+    authorizers: [{ name: 'test', authorize: () => ({ verdict: 'allow', reason: '' }) }],
     plainPort: 0,
     freeze: deepFreeze as (object: KubeObject) => void,
     ...options,

@@ -1,5 +1,6 @@
 /** CreateOptions, UpdateOptions, PatchOptions and ListOptions from the query, checked with upstream's words. */
 import {
+  badRequest,
   forbiddenField,
   invalid,
   notSupported,
@@ -206,17 +207,16 @@ function validateWatch(parameters: ListParameters): FieldError[] {
   return errors;
 }
 
-/** The resource version of a request as a revision. */
+/** The resource version of a request as a revision; empty is 0. Throws 400. */
 export function parseResourceVersion(text: string): number {
   if (text === '') return 0;
-  const error = (): FieldError => ({
-    type: 'FieldValueInvalid',
-    field: 'resourceVersion',
-    body: `Invalid value: ${JSON.stringify(text)}: strconv.ParseUint: parsing ${JSON.stringify(text)}: ${
-      /^\d+$/.test(text) ? 'value out of range' : 'invalid syntax'
+  const isNumber = /^\d+$/.test(text);
+  const value = isNumber ? Number(text) : Number.NaN;
+  if (Number.isSafeInteger(value)) return value;
+  const quoted = JSON.stringify(text);
+  throw badRequest(
+    `invalid resource version: resourceVersion: Invalid value: ${quoted}: strconv.ParseUint: parsing ${quoted}: ${
+      isNumber ? 'value out of range' : 'invalid syntax'
     }`,
-  });
-  const value = /^\d+$/.test(text) ? Number(text) : Number.NaN;
-  if (!Number.isSafeInteger(value)) throw invalid({ group: '', kind: '' }, '', [error()]);
-  return value;
+  );
 }
