@@ -1,6 +1,6 @@
 import { corev1 } from '@k8ts/api';
 import { formatTime, isConflict, isNotFound } from '@k8ts/apimachinery';
-import type { Clock } from '@k8ts/base';
+import type { CancelTimer, Clock } from '@k8ts/base';
 import type { FakeApi } from '@k8ts/client/testing';
 
 export interface PodRunnerOptions {
@@ -20,15 +20,20 @@ export async function runPods(
   options: PodRunnerOptions = {},
 ): Promise<void> {
   const { readyAfter = 1000, stopAfter = 1000, broken = () => false } = options;
+  const timers = new Set<CancelTimer>();
+  const cancelAll = (): void => {
+    for (const cancel of timers) cancel();
+  };
+  signal.addEventListener('abort', cancelAll, { once: true });
   const later = (delay: number, action: () => Promise<unknown>): void => {
     const cancel = clock.setTimeout(() => {
-      if (signal.aborted) return;
+      timers.delete(cancel);
       action().catch((error: unknown) => {
         if (isConflict(error)) later(1, action);
         else if (!isNotFound(error)) throw error;
       });
     }, delay);
-    signal.addEventListener('abort', cancel, { once: true });
+    timers.add(cancel);
   };
   const started = new Set<string>();
   const stopping = new Set<string>();
