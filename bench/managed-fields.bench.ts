@@ -64,59 +64,47 @@ const pod = (i: number): JsonObject => ({
 // Made before, so that only field management is measured.
 const configMaps = Array.from({ length: 1000 }, (_, i) => configMap(i));
 const pods = [pod(0), pod(1)];
-const request = { manager: 'bench', apiVersion: 'v1', now: NOW };
+function update(
+  liveObject: JsonObject | undefined,
+  newObject: JsonObject,
+  schema: Schema,
+  subresource = '',
+): JsonObject {
+  return updateManagedFields({
+    liveObject,
+    newObject,
+    schema,
+    manager: 'bench',
+    apiVersion: 'v1',
+    now: NOW,
+    subresource,
+  });
+}
 
 measure('create of a small ConfigMap', 200_000, (i) =>
-  updateManagedFields({
-    ...request,
-    liveObject: undefined,
-    newObject: configMaps[i % 1000] as JsonObject,
-    schema: CONFIG_MAP,
-  }),
+  update(undefined, configMaps[i % 1000] as JsonObject, CONFIG_MAP),
 );
-
-const live = updateManagedFields({
-  ...request,
-  liveObject: undefined,
-  newObject: configMap(-1),
-  schema: CONFIG_MAP,
-});
+const live = update(undefined, configMap(-1), CONFIG_MAP);
 measure('update of a small ConfigMap, parsed anew', 200_000, (i) =>
-  updateManagedFields({
-    ...request,
-    liveObject: live,
-    newObject: configMaps[i % 1000] as JsonObject,
-    schema: CONFIG_MAP,
-  }),
+  update(live, configMaps[i % 1000] as JsonObject, CONFIG_MAP),
 );
 const same = configMap(-1);
-measure('update of a small ConfigMap, nothing changed', 200_000, () =>
-  updateManagedFields({ ...request, liveObject: live, newObject: same, schema: CONFIG_MAP }),
-);
+measure('update of a small ConfigMap, nothing changed', 200_000, () => update(live, same, CONFIG_MAP));
 
-measure('create of a Pod with 2 containers', 50_000, (i) =>
-  updateManagedFields({ ...request, liveObject: undefined, newObject: pods[0] as JsonObject, schema: POD }),
-);
-const livePod = updateManagedFields({ ...request, liveObject: undefined, newObject: pod(0), schema: POD });
-measure('update of a Pod, parsed anew, one field changed', 50_000, () =>
-  updateManagedFields({ ...request, liveObject: livePod, newObject: pods[1] as JsonObject, schema: POD }),
-);
+const [pod0, pod1] = pods as [JsonObject, JsonObject];
+measure('create of a Pod with 2 containers', 50_000, () => update(undefined, pod0, POD));
+const livePod = update(undefined, pod0, POD);
+measure('update of a Pod, parsed anew, one field changed', 50_000, () => update(livePod, pod1, POD));
 const status = { ...(livePod['status'] as JsonObject), phase: 'Failed' };
-measure('status of a Pod, the rest shared', 200_000, () =>
-  updateManagedFields({
-    ...request,
-    subresource: 'status',
-    liveObject: livePod,
-    newObject: { ...livePod, status },
-    schema: POD,
-  }),
-);
+const podStatus = { ...livePod, status };
+measure('status of a Pod, the rest shared', 200_000, () => update(livePod, podStatus, POD, 'status'));
 
 const patch = { apiVersion: 'v1', kind: 'Pod', metadata: { labels: { app: 'z' } } };
 measure('server-side apply of one label to a Pod', 20_000, () =>
   applyPatch({
-    ...request,
     kind: 'Pod',
+    apiVersion: 'v1',
+    now: NOW,
     liveObject: livePod,
     patch,
     schema: POD,

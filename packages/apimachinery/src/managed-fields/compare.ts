@@ -9,7 +9,7 @@ import { jsonEqual } from '../json.ts';
 import type { JsonArray, JsonObject, JsonValue } from '../json.ts';
 import { LEAF, sorted } from './field-set.ts';
 import type { FieldSet } from './field-set.ts';
-import { fieldSchemaOf, isEmptyContainer, listItemElement, relationOf } from './relation.ts';
+import { fieldSchemaOf, isEmptyContainer, listItemElement, ownableFieldsOf, relationOf } from './relation.ts';
 import type { Relation } from './relation.ts';
 
 /** Undefined sets are empty. No field is in more than one. */
@@ -155,21 +155,26 @@ function addedSet(value: JsonValue, schema: Schema): FieldSet {
 }
 
 function addedFields(value: JsonObject, schema: Schema): FieldSet {
+  const declared = ownableFieldsOf(schema);
   let node: MutableFieldSet | undefined;
-  let previous = '';
-  let inOrder = true;
-  for (const name of Object.keys(value)) {
+  for (const name of inOrder(Object.keys(value))) {
     const child = value[name];
     if (child === undefined) continue;
-    const fieldSchema = fieldSchemaOf(schema, name);
+    const field = declared.get(name);
+    const fieldSchema = field === undefined ? fieldSchemaOf(schema, name) : field.schema;
     if (fieldSchema === undefined) continue;
     node ??= { '.': LEAF };
-    node[`f:${name}`] = typeof child === 'object' ? addedSet(child, fieldSchema) : LEAF;
-    if (name < previous) inOrder = false;
-    previous = name;
+    node[field === undefined ? `f:${name}` : field.element] =
+      typeof child === 'object' ? addedSet(child, fieldSchema) : LEAF;
   }
-  if (node === undefined) return LEAF;
-  return inOrder ? node : sorted(node);
+  return node ?? LEAF;
+}
+
+function inOrder(names: string[]): string[] {
+  for (let i = 1; i < names.length; i++) {
+    if ((names[i - 1] as string) > (names[i] as string)) return names.sort();
+  }
+  return names;
 }
 
 function addedItems(list: JsonArray, schema: Schema, relation: Relation): FieldSet {
@@ -190,6 +195,8 @@ function compareLists(
   relation: Relation,
   nodes: Nodes,
 ): void {
+  // Most lists do not change, and comparing is cheaper than naming every item.
+  if (jsonEqual(left, right)) return;
   const before = itemsByElement(left, schema, relation);
   const after = itemsByElement(right, schema, relation);
   for (const [element, values] of before) {

@@ -63,6 +63,27 @@ export function fieldSchemaOf(schema: Schema, name: string): Schema | undefined 
   return schema.preserveUnknownFields ? UNDESCRIBED : undefined;
 }
 
+/** A declared field with its path element, `f:replicas`; made once, for strings used as keys are dear to make. */
+export interface OwnableField {
+  readonly element: string;
+  readonly schema: Schema;
+}
+
+// By object schema. Schemas are shared and never change.
+const ownableFields = new WeakMap<Schema, ReadonlyMap<string, OwnableField>>();
+
+export function ownableFieldsOf(schema: Schema): ReadonlyMap<string, OwnableField> {
+  let known = ownableFields.get(schema);
+  if (known === undefined) {
+    const fields = new Map<string, OwnableField>();
+    for (const { name, schema: fieldSchema } of schema.fields.values())
+      fields.set(name, { element: `f:${name}`, schema: fieldSchema });
+    ownableFields.set(schema, fields);
+    known = fields;
+  }
+  return known;
+}
+
 /** Fields that are not declared one by one: entries of maps. */
 export function isNamedField(schema: Schema, name: string): boolean {
   return schema.fields.has(name);
