@@ -22,7 +22,10 @@ const SCOPED_VERBS: Readonly<Record<string, string>> = {
 };
 
 /** apiserver_request_total and _duration_seconds, with upstream's labels (apiserver/pkg/endpoints/metrics). */
-export function createRequestMetrics(metrics: Metrics): RequestMetrics {
+export function createRequestMetrics(
+  metrics: Metrics,
+  isKnown: (context: RequestContext) => boolean,
+): RequestMetrics {
   const total = metrics.counter({
     name: 'apiserver_request_total',
     help: 'Counter of apiserver requests broken out for each verb, dry run value, group, version, resource, scope, component, and HTTP response code.',
@@ -53,7 +56,8 @@ export function createRequestMetrics(metrics: Metrics): RequestMetrics {
             : 'cluster';
       const dryRun = query.isEmpty ? '' : query.getAll('dryRun').join(',');
       const isLong = verb === 'WATCH' || verb === 'CONNECT';
-      const { group, resource, subresource, version } = info;
+      // Label values come from requests: only what the server knows becomes one.
+      const { group, resource, subresource, version } = isKnown(context) ? info : UNKNOWN;
       const longLabels = ['apiserver', group, resource, scope, subresource, verb, version];
       if (isLong) longRunning.add(1, longLabels);
       let isOver = false;
@@ -90,7 +94,6 @@ export function createRequestMetrics(metrics: Metrics): RequestMetrics {
 
 const CONNECT_SUBRESOURCES = new Set(['attach', 'exec', 'portforward', 'proxy', 'log']);
 
-/** Label values come from requests: only what the server knows becomes one. */
 function verbLabel({ info, method }: RequestContext): string {
   if (CONNECT_SUBRESOURCES.has(info.subresource)) return 'CONNECT';
   return (
@@ -100,3 +103,5 @@ function verbLabel({ info, method }: RequestContext): string {
 }
 
 const KNOWN_METHODS = new Set(['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS']);
+
+const UNKNOWN = { group: '', resource: '', subresource: '', version: '' };

@@ -9,6 +9,7 @@ import type { TlsOptions } from './http/http-server.ts';
 import type { PostStartHook } from './post-start/contract.ts';
 import type { Strategy } from './registry/contract.ts';
 import type { SpecialHandler } from './registry/special-subresources.ts';
+import type { AuditHook } from './steps/audit.ts';
 import type { InFlightLimits } from './steps/fairness.ts';
 
 export interface ApiServerOptions {
@@ -38,6 +39,7 @@ export interface ApiServerOptions {
   /** Which versions of the tables are served. Default `['stable']`. */
   readonly stages?: readonly Stage[];
   readonly inFlight?: InFlightLimits;
+  readonly audit?: AuditHook;
   /** Descriptions for OpenAPI and `kubectl explain`; called when first needed. Default: none. */
   readonly docs?: () => ApiDocs;
 

@@ -153,7 +153,11 @@ class Server implements ApiServer {
     const { options, metrics, registry, services } = parts;
     this.metrics = metrics;
     this.registry = createRegistryAccess(registry, services);
-    this.#requestMetrics = createRequestMetrics(metrics);
+    this.#requestMetrics = createRequestMetrics(metrics, ({ info }) => {
+      const row = registry.info(info.group, info.version, info.resource);
+      if (row === undefined) return false;
+      return info.subresource === '' || row.subresources.some(({ name }) => name === info.subresource);
+    });
     this.ready = new Promise((resolve, reject) => {
       this.#resolveReady = resolve;
       this.#rejectReady = reject;
@@ -170,6 +174,7 @@ class Server implements ApiServer {
     this.#pipeline = {
       steps: [
         authenticateStep(options.authenticators ?? [], options.anonymous ?? true),
+        { name: 'audit', run: (context) => options.audit?.received?.(context) },
         impersonateStep(services.authorize),
         fairnessStep(options.inFlight ?? DEFAULT_IN_FLIGHT, metrics),
         authorizeStep(services.authorize),
@@ -288,6 +293,18 @@ class Server implements ApiServer {
     };
   }
 
+  /** Call the result with the status code when the request is over. */
+  #begin(context: RequestContext): (code: number) => void {
+    const { clock, options } = this.#parts;
+    const finish = this.#requestMetrics.begin(context, clock);
+    const { audit } = options;
+    if (audit?.completed === undefined) return finish;
+    return (code) => {
+      finish(code);
+      audit.completed?.(context, code);
+    };
+  }
+
   #context(init: RequestInit): RequestContext {
     const given = init.headers['audit-id'];
     return new RequestContext(
@@ -302,7 +319,7 @@ class Server implements ApiServer {
     init: RequestInit,
   ): Promise<{ readonly result: Result; readonly finish: () => void }> {
     const context = this.#context(init);
-    const finish = this.#requestMetrics.begin(context, this.#parts.clock);
+    const finish = this.#begin(context);
     try {
       const result = await runPipeline(this.#pipeline, context);
       return {
@@ -344,7 +361,7 @@ class Server implements ApiServer {
     };
     try {
       context = this.#context(httpInit(request));
-      finish = this.#requestMetrics.begin(context, clock);
+      finish = this.#begin(context);
       const result = runPipeline(this.#pipeline, context);
       if (result instanceof Promise) result.then(answer).catch(fail);
       else answer(result);
@@ -359,10 +376,10 @@ class Server implements ApiServer {
     socket: Duplex,
     head: Buffer,
   ): Promise<void> {
-    const { clock, logger } = this.#parts;
+    const { logger } = this.#parts;
     socket.on('error', () => socket.destroy());
     const context = this.#context(httpInit(request));
-    const finish = this.#requestMetrics.begin(context, clock);
+    const finish = this.#begin(context);
     try {
       const result = await runPipeline(this.#pipeline, context);
       if (result.kind === 'upgrade') {

@@ -13,7 +13,7 @@ import {
   constants,
   createSecureServer,
   type Http2SecureServer,
-  type ServerHttp2Session,
+  type Http2Session,
   type ServerHttp2Stream,
 } from 'node:http2';
 import type { AddressInfo, Socket } from 'node:net';
@@ -58,14 +58,19 @@ const MAX_HEADER_BYTES = 64 * 1024;
 const HEADERS_TIMEOUT = 32_000;
 /** Milliseconds after which an idle connection is closed (upstream: IdleTimeout 90 s). */
 const IDLE_TIMEOUT = 90_000;
+/** Milliseconds of silence after which TCP asks whether the client is still there. */
+const KEEP_ALIVE = 180_000;
 /** Upstream's http2-max-streams-per-connection. */
 const MAX_STREAMS = 1_000;
 
 export class HttpServer implements AsyncDisposable {
   readonly #server: Server | Http2SecureServer;
   readonly #options: HttpServerOptions;
-  readonly #sockets = new Set<Socket>();
-  readonly #sessions = new Set<ServerHttp2Session>();
+  /** HTTP/1.1 connections, with how many requests are under way on each; HTTP/2 ones stand at zero. */
+  readonly #sockets = new Map<Socket, number>();
+  /** How many streams are open on each. */
+  readonly #sessions = new Map<Http2Session, number>();
+  #closing = false;
 
   constructor(options: HttpServerOptions) {
     this.#options = options;
@@ -92,9 +97,12 @@ export class HttpServer implements AsyncDisposable {
    * cuts the rest off.
    */
   async close(grace: number): Promise<void> {
+    this.#closing = true;
     const closed = new Promise<void>((resolve) => this.#server.close(() => resolve()));
-    for (const session of this.#sessions) session.close();
-    if ('closeIdleConnections' in this.#server) this.#server.closeIdleConnections();
+    for (const session of this.#sessions.keys()) session.close();
+    // Sockets of HTTP/2 sessions go with their sessions.
+    if (this.#sessions.size === 0)
+      for (const [socket, requests] of this.#sockets) if (requests === 0) socket.destroy();
     const cancel = this.#options.clock.setTimeout(() => this.#cutOff(), grace);
     if (grace === 0) this.#cutOff();
     await closed;
@@ -107,8 +115,8 @@ export class HttpServer implements AsyncDisposable {
   }
 
   #cutOff(): void {
-    for (const session of this.#sessions) session.destroy();
-    for (const socket of this.#sockets) socket.destroy();
+    for (const session of this.#sessions.keys()) session.destroy();
+    for (const socket of this.#sockets.keys()) socket.destroy();
   }
 
   #plain(): Server {
@@ -145,12 +153,12 @@ export class HttpServer implements AsyncDisposable {
     this.#serveHttp1(server as unknown as Server);
     server.on('stream', (stream, headers) => this.#onStream(stream, headers));
     server.on('session', (session) => {
-      this.#sessions.add(session);
+      this.#sessions.set(session, 0);
       session.once('close', () => this.#sessions.delete(session));
       session.on('error', () => undefined);
       session.setTimeout(IDLE_TIMEOUT, () => {
-        // Streams that are open keep their connection.
-        if ((session.state.localWindowSize ?? 0) >= 0 && !hasStreams(session)) session.close();
+        // Watches may be silent for long; their connection stays.
+        if ((this.#sessions.get(session) ?? 0) === 0) session.close();
       });
     });
     server.on('secureConnection', (socket) => this.#track(socket));
@@ -162,7 +170,8 @@ export class HttpServer implements AsyncDisposable {
 
   #track(socket: Socket): void {
     socket.setNoDelay(true);
-    this.#sockets.add(socket);
+    socket.setKeepAlive(true, KEEP_ALIVE);
+    this.#sockets.set(socket, 0);
     socket.once('close', () => this.#sockets.delete(socket));
   }
 
@@ -171,6 +180,8 @@ export class HttpServer implements AsyncDisposable {
       // HTTP/2 requests come as streams; node emits this event for them as well when there is a listener.
       if (message.httpVersionMajor >= 2) return;
       const responder = http1Responder(response);
+      this.#began(message.socket);
+      response.once('close', () => this.#ended(message.socket));
       this.#options.onRequest(http1Request(message, response), responder);
     });
     server.on('upgrade', (message: IncomingMessage, socket: Duplex, head: Buffer) => {
@@ -187,10 +198,27 @@ export class HttpServer implements AsyncDisposable {
     });
   }
 
+  #began(socket: Socket): void {
+    this.#sockets.set(socket, (this.#sockets.get(socket) ?? 0) + 1);
+  }
+
+  #ended(socket: Socket): void {
+    const requests = this.#sockets.get(socket);
+    if (requests === undefined) return;
+    this.#sockets.set(socket, requests - 1);
+    if (this.#closing && requests === 1) socket.destroySoon();
+  }
+
   #onStream(stream: ServerHttp2Stream, headers: IncomingHttpHeaders): void {
     const responder = http2Responder(stream);
-    const socket = stream.session?.socket;
-    if (socket === undefined) return;
+    const { session } = stream;
+    const socket = session?.socket;
+    if (session === undefined || socket === undefined) return;
+    this.#sessions.set(session, (this.#sessions.get(session) ?? 0) + 1);
+    stream.once('close', () => {
+      const streams = this.#sessions.get(session);
+      if (streams !== undefined) this.#sessions.set(session, streams - 1);
+    });
     this.#options.onRequest(
       {
         method: String(headers[constants.HTTP2_HEADER_METHOD]),
@@ -203,11 +231,6 @@ export class HttpServer implements AsyncDisposable {
       responder,
     );
   }
-}
-
-function hasStreams(session: ServerHttp2Session): boolean {
-  const { streams } = session as unknown as { readonly streams?: { readonly size: number } };
-  return streams === undefined || streams.size > 0;
 }
 
 function http1Request(message: IncomingMessage, end: ServerResponse | Duplex): HttpRequest {

@@ -20,6 +20,8 @@ export interface Responder {
 }
 
 export function http1Responder(response: ServerResponse): Responder {
+  // A client that leaves in the middle is no error of ours; without a listener it would be thrown.
+  response.on('error', () => undefined);
   return {
     get headersSent() {
       return response.headersSent;

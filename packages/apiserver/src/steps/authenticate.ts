@@ -8,21 +8,14 @@ import type { RequestContext } from '../request/request-context.ts';
  * Asks the authenticators in their order. One that refuses does not keep the next from accepting; if none accepts, its
  * error answers. A request that nobody knows is anonymous, where that is allowed, else 401.
  */
-export function authenticateStep(
-  authenticators: readonly Authenticator[],
-  anonymous: boolean,
-): PipelineStep {
+export function authenticateStep(authenticators: readonly Authenticator[], anonymous: boolean): PipelineStep {
   const accept = (context: RequestContext, { user }: Authentication): void => {
     context.user = user;
     // What was accepted must not leak into logs or to backends.
     delete context.headers['authorization'];
   };
 
-  const next = (
-    context: RequestContext,
-    from: number,
-    refusal: unknown,
-  ): void | Promise<void> => {
+  const next = (context: RequestContext, from: number, refusal: unknown): void | Promise<void> => {
     const credentials = { headers: context.headers, socket: context.init.socket };
     let refused = refusal;
     for (let at = from; at < authenticators.length; at++) {
@@ -30,8 +23,7 @@ export function authenticateStep(
         const answer = (authenticators[at] as Authenticator).authenticate(credentials);
         if (answer instanceof Promise)
           return answer.then(
-            (found) =>
-              found === undefined ? next(context, at + 1, refused) : accept(context, found),
+            (found) => (found === undefined ? next(context, at + 1, refused) : accept(context, found)),
             (error: unknown) => next(context, at + 1, refused ?? error),
           );
         if (answer !== undefined) return accept(context, answer);

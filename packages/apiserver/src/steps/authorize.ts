@@ -1,10 +1,6 @@
 import { forbidden, goQuote } from '@k8ts/apimachinery';
 import type { UserInfo } from '../authentication/contract.ts';
-import type {
-  AuthorizationAttributes,
-  Authorizer,
-  Decision,
-} from '../authorization/contract.ts';
+import type { AuthorizationAttributes, Authorizer, Decision } from '../authorization/contract.ts';
 import type { PipelineStep } from '../request-pipeline.ts';
 import type { RequestContext } from '../request/request-context.ts';
 
@@ -22,9 +18,7 @@ export function createAuthorize(
       const decision = (authorizers[at] as Authorizer).authorize(attributes);
       if (decision instanceof Promise)
         return decision.then((decided) =>
-          decided.verdict === 'no-opinion'
-            ? ask(attributes, at + 1, withReason(seen, decided))
-            : decided,
+          decided.verdict === 'no-opinion' ? ask(attributes, at + 1, withReason(seen, decided)) : decided,
         );
       if (decision.verdict !== 'no-opinion') return decision;
       seen = withReason(seen, decision);
@@ -42,8 +36,10 @@ function withReason(reasons: readonly string[], { reason }: Decision): readonly 
 
 export function attributesOf(context: RequestContext): AuthorizationAttributes {
   const { info, user, query } = context;
-  const fieldSelector = info.isResourceRequest && SELECTING.has(info.verb) ? query.get('fieldSelector') : undefined;
-  const labelSelector = info.isResourceRequest && SELECTING.has(info.verb) ? query.get('labelSelector') : undefined;
+  const fieldSelector =
+    info.isResourceRequest && SELECTING.has(info.verb) ? query.get('fieldSelector') : undefined;
+  const labelSelector =
+    info.isResourceRequest && SELECTING.has(info.verb) ? query.get('labelSelector') : undefined;
   return {
     user,
     verb: info.verb,
@@ -92,8 +88,7 @@ function forbiddenMessage(attributes: AuthorizationAttributes): string {
   const who = `User ${quoted(user)} cannot ${escaped(verb)}`;
   if (!attributes.isResourceRequest) return `${who} path ${escaped(goQuote(path))}`;
   const what = subresource === '' ? resource : `${resource}/${subresource}`;
-  const where =
-    namespace === '' ? 'at the cluster scope' : `in the namespace ${escaped(goQuote(namespace))}`;
+  const where = namespace === '' ? 'at the cluster scope' : `in the namespace ${escaped(goQuote(namespace))}`;
   return `${who} resource ${escaped(goQuote(what))} in API group ${escaped(goQuote(apiGroup))} ${where}`;
 }
 
@@ -104,4 +99,3 @@ function quoted(user: UserInfo): string {
 function escaped(text: string): string {
   return text.replaceAll('&', '&amp;').replaceAll('<', '&lt;').replaceAll('>', '&gt;');
 }
-

@@ -21,9 +21,7 @@ const LONG_RUNNING_SUBRESOURCES = new Set(['attach', 'exec', 'proxy', 'log', 'po
 
 /** Watches and streams stay long and are not counted (upstream: longRunningRequestCheck). */
 export function isLongRunning({ info }: RequestContext): boolean {
-  return (
-    info.verb === 'watch' || info.verb === 'proxy' || LONG_RUNNING_SUBRESOURCES.has(info.subresource)
-  );
+  return info.verb === 'watch' || info.verb === 'proxy' || LONG_RUNNING_SUBRESOURCES.has(info.subresource);
 }
 
 /** Refuses with 429 what is too much at once. The system's own masters are always served. */

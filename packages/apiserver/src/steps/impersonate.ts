@@ -95,9 +95,7 @@ function identity(
   return { name, uid, groups, extra };
 }
 
-function serviceAccount(
-  name: string,
-): { readonly namespace: string; readonly name: string } | undefined {
+function serviceAccount(name: string): { readonly namespace: string; readonly name: string } | undefined {
   if (!name.startsWith(SERVICE_ACCOUNT)) return undefined;
   const [namespace, account, ...rest] = name.slice(SERVICE_ACCOUNT.length).split(':');
   if (!namespace || !account || rest.length > 0) return undefined;

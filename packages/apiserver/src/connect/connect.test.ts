@@ -1,0 +1,273 @@
+import { once } from 'node:events';
+import { createServer, request as httpRequest, type IncomingMessage, type Server } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import type { Duplex } from 'node:stream';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { createTestServer, type TestServer } from '../testing/test-server.ts';
+import { tcpBackend, type KubeletConnection } from './dial.ts';
+import { podStreamHandlers } from './pod-streams.ts';
+import { parseProxyId, proxyHandlers } from './proxies.ts';
+
+let kubelet: Server;
+let server: TestServer;
+/** What the kubelet was asked. */
+const asked: { method: string; url: string; headers: IncomingMessage['headers']; body: string }[] = [];
+
+beforeAll(async () => {
+  kubelet = createServer((request, response) => {
+    let body = '';
+    request.on('data', (chunk: Buffer) => (body += chunk.toString()));
+    request.on('end', () => {
+      const { method = '', url = '', headers } = request;
+      asked.push({ method, url, headers, body });
+      if (url.includes('/waiting')) {
+        response.writeHead(400).end('container "c" in pod "waiting" is waiting to start: ContainerCreating');
+      } else if (url.startsWith('/moved')) {
+        response.writeHead(302, { location: '/there?x=1' }).end();
+      } else {
+        response.writeHead(url.startsWith('/teapot') ? 418 : 200, {
+          'content-type': 'text/plain',
+          'x-from': 'kubelet',
+        });
+        response.write('line 1\n');
+        response.end('line 2\n');
+      }
+    });
+  });
+  kubelet.on('upgrade', (request: IncomingMessage, socket: Duplex) => {
+    const { method = '', url = '', headers } = request;
+    asked.push({ method, url, headers, body: '' });
+    socket.on('error', () => undefined);
+    if (url.startsWith('/attach')) {
+      socket.end('HTTP/1.1 403 Forbidden\r\nContent-Length: 2\r\n\r\nno');
+      return;
+    }
+    socket.write(
+      `HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: ${headers.upgrade}\r\n\r\n`,
+    );
+    socket.on('data', (chunk: Buffer) => socket.write(`echo ${chunk.toString()}`));
+  });
+  kubelet.listen(0, '127.0.0.1');
+  await once(kubelet, 'listening');
+  const { port } = kubelet.address() as AddressInfo;
+  const backend = tcpBackend('127.0.0.1', port);
+  const kubelets: KubeletConnection = {
+    forNode: ({ metadata }) => (metadata.name === 'down' ? tcpBackend('127.0.0.1', 1) : backend),
+  };
+  server = await createTestServer({
+    specialHandlers: [...podStreamHandlers(kubelets), ...proxyHandlers(kubelets, { backend: () => backend })],
+  });
+  const create = (path: string, body: object): Promise<unknown> =>
+    server.transport.request({ method: 'POST', path, body });
+  for (const name of ['n', 'down']) await create('/api/v1/nodes', { metadata: { name } });
+  const pod = async (name: string, nodeName: string | undefined, ...containers: string[]): Promise<void> => {
+    await create('/api/v1/namespaces/a/pods', {
+      metadata: { name },
+      spec: {
+        ...(nodeName === undefined ? {} : { nodeName }),
+        initContainers: name === 'two' ? [{ name: 'init', image: 'i' }] : [],
+        containers: containers.map((container) => ({
+          name: container,
+          image: 'i',
+          ports: [{ containerPort: 8080 }],
+        })),
+      },
+    });
+    await server.transport.request({
+      method: 'PATCH',
+      path: `/api/v1/namespaces/a/pods/${name}/status`,
+      contentType: 'application/merge-patch+json',
+      body: { status: { podIPs: [{ ip: name === 'two' ? '127.0.0.1' : '10.1.2.3' }] } },
+    });
+  };
+  await pod('one', 'n', 'c');
+  await pod('two', 'n', 'a', 'b');
+  await pod('waiting', 'n', 'c');
+  await pod('unbound', undefined, 'c');
+  await pod('lost', 'down', 'c');
+});
+afterAll(async () => {
+  await server[Symbol.asyncDispose]();
+  kubelet.closeAllConnections();
+  kubelet.close();
+});
+
+const PODS = '/api/v1/namespaces/a/pods';
+
+interface Upgraded {
+  readonly status: number;
+  readonly socket?: Duplex;
+  readonly body?: string;
+}
+
+async function upgrade(path: string, headers: Record<string, string> = {}): Promise<Upgraded> {
+  const outgoing = httpRequest(`${server.url}${path}`, {
+    agent: false,
+    headers: {
+      connection: 'Upgrade',
+      upgrade: 'SPDY/3.1',
+      'x-stream-protocol-version': 'v4.channel.k8s.io',
+      ...headers,
+    },
+  });
+  outgoing.end();
+  return new Promise((resolve, reject) => {
+    outgoing.once('upgrade', (response, socket) =>
+      resolve({ status: response.statusCode as number, socket }),
+    );
+    outgoing.once('response', (response) => {
+      let body = '';
+      response.on('data', (chunk: Buffer) => (body += chunk.toString()));
+      response.once('close', () => resolve({ status: response.statusCode as number, body }));
+    });
+    outgoing.once('error', reject);
+  });
+}
+
+async function get(
+  path: string,
+  method = 'GET',
+  body?: string,
+): Promise<{ status: number; text: string; headers: Headers }> {
+  const response = await fetch(`${server.url}${path}`, {
+    method,
+    redirect: 'manual',
+    ...(body === undefined ? {} : { body }),
+  });
+  return { status: response.status, text: await response.text(), headers: response.headers };
+}
+
+describe('logs', () => {
+  test('come from the kubelet, with its parameters', async () => {
+    const log = await get(`${PODS}/one/log?tailLines=5&timestamps=true&follow=true&previous=false`);
+    expect(log).toMatchObject({ status: 200, text: 'line 1\nline 2\n' });
+    expect(log.headers.get('content-type')).toBe('text/plain');
+    expect(asked.at(-1)?.url).toBe('/containerLogs/a/one/c?follow=true&timestamps=true&tailLines=5');
+  });
+
+  test.each<[string, number, string]>([
+    ['two/log', 400, 'a container name must be specified for pod two, choose one of: [init a b]'],
+    ['two/log?container=x', 400, 'container x is not valid for pod two'],
+    ['waiting/log', 400, 'container "c" in pod "waiting" is waiting to start: ContainerCreating'],
+    ['none/log', 404, 'pods "none" not found'],
+    ['lost/log', 503, 'error trying to reach service: dial tcp 127.0.0.1:1:'],
+    ['one/log?tailLines=-1', 422, 'tailLines: Invalid value: -1: must be greater than or equal to 0'],
+    ['one/log?limitBytes=0', 422, 'limitBytes: Invalid value: 0: must be greater than 0'],
+    [
+      'one/log?sinceSeconds=1&sinceTime=2020-01-01T00:00:00Z',
+      422,
+      'at most one of `sinceTime` or `sinceSeconds` may be specified',
+    ],
+    [
+      'one/log?stream=Both',
+      422,
+      'stream: Unsupported value: "Both": supported values: "All", "Stderr", "Stdout"',
+    ],
+  ])('%s is %i', async (path, status, message) => {
+    const answer = await get(`${PODS}/${path}`);
+    expect(answer.status).toBe(status);
+    expect((JSON.parse(answer.text) as { message: string }).message).toContain(message);
+  });
+
+  test('of a pod without a node are empty', async () => {
+    expect(await get(`${PODS}/unbound/log`)).toMatchObject({ status: 204, text: '' });
+  });
+});
+
+describe('streams', () => {
+  test.each<[string, string]>([
+    [
+      'one/exec?command=sh&command=-c&command=a%20b&stdin=true&stdout=true&tty=true',
+      '/exec/a/one/c?input=1&output=1&tty=1&command=sh&command=-c&command=a+b',
+    ],
+    ['two/exec?container=b&command=x&stderr=1', '/exec/a/two/b?error=1&command=x'],
+    ['one/portforward?ports=80&ports=90', '/portForward/a/one?port=80%2C90'],
+    ['one/portforward', '/portForward/a/one'],
+  ])('%s is passed on, and bytes go both ways', async (path, url) => {
+    const { status, socket } = await upgrade(`${PODS}/${path}`, { authorization: 'Bearer secret' });
+    expect(status).toBe(101);
+    expect(asked.at(-1)).toMatchObject({
+      method: 'GET',
+      url,
+      headers: { upgrade: 'SPDY/3.1', 'x-stream-protocol-version': 'v4.channel.k8s.io' },
+    });
+    expect(asked.at(-1)?.headers.authorization).toBeUndefined();
+    socket?.write('hello');
+    const [chunk] = (await once(socket as Duplex, 'data')) as [Buffer];
+    expect(chunk.toString()).toBe('echo hello');
+    socket?.destroy();
+  });
+
+  test("the kubelet's refusal reaches the client", async () => {
+    expect(await upgrade(`${PODS}/one/attach?stdout=1`)).toMatchObject({ status: 403, body: 'no' });
+  });
+
+  test.each<[string, number, string]>([
+    ['two/exec?command=x', 400, 'choose one of: [init a b]'],
+    ['unbound/exec?command=x', 400, 'pod unbound does not have a host assigned'],
+    ['none/exec?command=x', 404, 'pods "none" not found'],
+    ['lost/exec?command=x', 500, 'error dialing backend: dial tcp 127.0.0.1:1:'],
+    ['one/exec?command=x&dryRun=All', 400, 'dryRun is not supported'],
+  ])('%s is %i', async (path, status, message) => {
+    const refused = await upgrade(`${PODS}/${path}`);
+    expect(refused.status).toBe(status);
+    expect(refused.body).toContain(message.replaceAll('"', '\\"'));
+  });
+
+  test('need an upgrade', async () => {
+    expect((await get(`${PODS}/one/exec?command=x`)).text).toContain('Upgrade request required');
+  });
+});
+
+describe('proxies', () => {
+  test('pass on method, path, query and body, and bring back everything', async () => {
+    const answer = await get(`${PODS}/one:80/proxy/teapot/a%2Fb?x=1&y=%20`, 'POST', 'tea');
+    expect(answer).toMatchObject({ status: 418, text: 'line 1\nline 2\n' });
+    expect(answer.headers.get('x-from')).toBe('kubelet');
+    expect(asked.at(-1)).toMatchObject({ method: 'POST', url: '/teapot/a%2Fb?x=1&y=%20', body: 'tea' });
+    expect(asked.at(-1)?.headers['x-forwarded-uri']).toBe(`${PODS}/one:80/proxy/teapot/a%2Fb?x=1&y=%20`);
+  });
+
+  test('redirects stay inside', async () => {
+    const answer = await get(`${PODS}/one/proxy/moved`);
+    expect(answer.headers.get('location')).toBe(`${PODS}/one/proxy/there?x=1`);
+  });
+
+  test('the root needs its slash', async () => {
+    const answer = await get(`${PODS}/one/proxy`);
+    expect(answer).toMatchObject({ status: 301 });
+    expect(answer.headers.get('location')).toBe(`${PODS}/one/proxy/`);
+    expect((await get(`${PODS}/one/proxy/`)).status).toBe(200);
+  });
+
+  test('reach kubelets', async () => {
+    expect((await get('/api/v1/nodes/n/proxy/stats/summary')).status).toBe(200);
+    expect(asked.at(-1)?.url).toBe('/stats/summary');
+  });
+
+  test('WebSockets go through', async () => {
+    const { status, socket } = await upgrade(`${PODS}/one/proxy/ws`, { upgrade: 'websocket' });
+    expect(status).toBe(101);
+    socket?.destroy();
+  });
+
+  test.each<[string, number, string]>([
+    [`${PODS}/two/proxy/`, 400, 'address not allowed'],
+    [`${PODS}/a:b:c:d/proxy/`, 400, 'invalid pod request "a:b:c:d"'],
+    ['/api/v1/namespaces/a/services/none/proxy/', 404, 'services "none" not found'],
+  ])('%s is %i', async (path, status, message) => {
+    const answer = await get(path);
+    expect(answer.status).toBe(status);
+    expect(answer.text).toContain(message.replaceAll('"', '\\"'));
+  });
+
+  test.each([
+    ['web', { scheme: 'http', name: 'web', port: '' }],
+    ['web:80', { scheme: 'http', name: 'web', port: '80' }],
+    ['https:web:', { scheme: 'https', name: 'web', port: '' }],
+    ['ftp:web:80', undefined],
+    [':80', undefined],
+  ])('the name %s', (id, expected) => {
+    expect(parseProxyId(id)).toEqual(expected);
+  });
+});
