@@ -62,11 +62,11 @@ export class ConfigObjects implements ConfigSource {
   }
 
   async configMap(namespace: string, name: string): Promise<corev1.ConfigMap> {
-    return (await this.#get('configMap', namespace, name)) as corev1.ConfigMap;
+    return await this.#get('configMap', namespace, name);
   }
 
   async secret(namespace: string, name: string): Promise<corev1.Secret> {
-    return (await this.#get('secret', namespace, name)) as corev1.Secret;
+    return await this.#get('secret', namespace, name);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

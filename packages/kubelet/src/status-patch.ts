@@ -16,7 +16,7 @@ export function stampStatus(status: PodStatus, previous: PodStatus | undefined, 
     const unchanged = before?.status === condition.status && before.lastTransitionTime !== undefined;
     return {
       ...condition,
-      lastTransitionTime: unchanged ? (before.lastTransitionTime as string) : formatTime(now),
+      lastTransitionTime: unchanged ? before.lastTransitionTime : formatTime(now),
     };
   });
   return {

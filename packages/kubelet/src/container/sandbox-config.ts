@@ -59,7 +59,7 @@ function portMappings(pod: Pod): PortMapping[] {
     (ports ?? [])
       .filter(({ hostPort }) => hostPort !== undefined && hostPort > 0)
       .map((port) => ({
-        protocol: (port.protocol ?? 'TCP') as PortMapping['protocol'],
+        protocol: port.protocol ?? 'TCP',
         containerPort: port.containerPort,
         hostPort: port.hostPort ?? 0,
         hostIp: port.hostIP ?? '',

@@ -79,7 +79,7 @@ export function machineIps(): string[] {
 
 /** Go's word for the processor's architecture. */
 export function goArch(): string {
-  return { x64: 'amd64', ia32: '386', arm64: 'arm64', arm: 'arm' }[arch() as string] ?? arch();
+  return { x64: 'amd64', ia32: '386', arm64: 'arm64', arm: 'arm' }[arch()] ?? arch();
 }
 
 export function goOs(): string {

@@ -91,7 +91,7 @@ export function nodeStatus(
         type: condition.type,
         status: condition.status,
         lastHeartbeatTime: time,
-        lastTransitionTime: unchanged ? (before.lastTransitionTime as string) : time,
+        lastTransitionTime: unchanged ? before.lastTransitionTime : time,
         reason: condition.reason,
         message: condition.message,
       };

@@ -58,7 +58,7 @@ export function findContainer(pod: Pod, name: string): SpecContainer | undefined
 /** An ephemeral container has a container's fields, and the name of the container it looks at. */
 export function ephemeralAsContainer(ephemeral: EphemeralContainer): Container {
   const { targetContainerName: _target, ...container } = ephemeral;
-  return container as Container;
+  return container;
 }
 
 /** A sidecar: an init container that goes on running (KEP-753). */
@@ -71,7 +71,7 @@ export function hasSidecars(pod: Pod): boolean {
 }
 
 export function restartPolicy(pod: Pod): 'Always' | 'OnFailure' | 'Never' {
-  return (pod.spec.restartPolicy ?? 'Always') as 'Always' | 'OnFailure' | 'Never';
+  return pod.spec.restartPolicy ?? 'Always';
 }
 
 /**

@@ -160,7 +160,7 @@ export class ProbeManager implements ProbeVerdicts, ProbeReadiness {
       },
     });
     let workers = this.#pods.get(uid);
-    if (workers === undefined) this.#pods.set(uid, (workers = new Map()));
+    if (workers === undefined) this.#pods.set(uid, (workers = new Map<string, ProbeWorker>()));
     workers.set(`${containerId}/${purpose}`, worker);
     this.#workers.set(`${containerId}/${purpose}`, worker);
     worker.update(pod, podIp);

@@ -74,6 +74,8 @@ export function route(path: string): Route {
       case 'portForward':
         if (fourth === undefined) return { kind, namespace, pod, uid: third ?? '' };
         break;
+      case undefined:
+        break;
     }
   }
   throw new ServerError(404, '404 page not found');

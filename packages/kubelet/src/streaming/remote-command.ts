@@ -65,7 +65,7 @@ function nonZeroExit(command: readonly string[], exitCode: number): Status {
 
 /** All output is on its way before the status: clients stop reading when they have that. */
 async function finishWriting({ stdout, stderr }: RemoteCommandSession): Promise<void> {
-  await Promise.all([stdout, stderr].map((stream) => (stream === undefined ? undefined : endOf(stream))));
+  for (const stream of [stdout, stderr]) if (stream !== undefined) await endOf(stream);
 }
 
 function endOf(stream: Writable): Promise<void> {

@@ -30,7 +30,7 @@ export function createProcessRuntime(clock: Clock): Runtime {
         child.once('error', reject);
         child.once('close', (code) => resolve(code ?? 137));
       });
-      await Promise.all(output.map((stream) => stream && finished(stream).catch(() => undefined)));
+      for (const stream of output) if (stream !== undefined) await finished(stream).catch(() => undefined);
       return { exitCode };
     },
     async execSync(_id, command): Promise<ExecSyncResult> {

@@ -52,7 +52,7 @@ async function oneMount(input: MountsInput, mount: VolumeMount, index: number): 
       ...(subPath === '' ? {} : { imageSubPath: subPath }),
     };
   const recursive = mount.recursiveReadOnly === 'Enabled' || mount.recursiveReadOnly === 'IfPossible';
-  const propagation = PROPAGATION[(mount.mountPropagation ?? 'None') as keyof typeof PROPAGATION];
+  const propagation = PROPAGATION[mount.mountPropagation ?? 'None'];
   return {
     containerPath,
     hostPath: subPath === '' ? volume.path : await boundSubPath(input, mount, volume, subPath, index),
@@ -84,9 +84,10 @@ async function boundSubPath(
 ): Promise<string> {
   try {
     const inside = volume.generated ? await resolveGenerated(volume.path, subPath) : subPath;
-    const { mode } = await lstat(volume.path);
+    // What came from the API is complete; elsewhere a missing directory is made like the volume's own.
+    const mode = volume.generated ? undefined : (await lstat(volume.path)).mode & 0o777;
     const target = subPathTarget(directories.subPaths(podUid(pod)), mount.name, container.name, index);
-    return await bindSubPath(mounter, volume.path, inside, target, mode & 0o777);
+    return await bindSubPath(mounter, volume.path, inside, target, mode);
   } catch (error) {
     throw new Error(
       `failed to prepare subPath for volumeMount "${mount.name}" of container "${container.name}"`,

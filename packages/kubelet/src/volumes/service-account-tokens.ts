@@ -1,4 +1,5 @@
-import { authenticationv1, corev1 } from '@k8ts/api';
+import type { authenticationv1 } from '@k8ts/api';
+import { corev1 } from '@k8ts/api';
 import type { Clock, Random } from '@k8ts/base';
 import type { Client } from '@k8ts/client';
 

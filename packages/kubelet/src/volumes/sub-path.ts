@@ -1,4 +1,4 @@
-import { constants } from 'node:fs';
+import { constants, type Stats } from 'node:fs';
 import { chmod, type FileHandle, lstat, mkdir, open, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 
@@ -17,12 +17,7 @@ export async function openInside(volume: string, subPath: string, mode: number):
     for (const [index, part] of parts.entries()) {
       // Names are looked up in the directory that is open, not by their path.
       const path = `/proc/self/fd/${current.fd}/${part}`;
-      let info = await lstat(path).catch(() => undefined);
-      if (info === undefined) {
-        await mkdir(path, { mode });
-        await chmod(path, mode);
-        info = await lstat(path);
-      }
+      const info = mode === undefined ? await lstat(path) : await lstatOrMake(path, mode);
       if (info.isSymbolicLink()) throw new Error(`subPath "${subPath}": "${part}" is a symbolic link`);
       const isLast = index === parts.length - 1;
       const flags = info.isDirectory() ? constants.O_DIRECTORY : constants.O_NONBLOCK;
@@ -39,6 +34,17 @@ export async function openInside(volume: string, subPath: string, mode: number):
   }
 }
 
+async function lstatOrMake(path: string, mode: number): Promise<Stats> {
+  try {
+    return await lstat(path);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
+  }
+  await mkdir(path, { mode });
+  await chmod(path, mode); // whatever the umask
+  return lstat(path);
+}
+
 /**
  * Binds a path of a volume to `target` and resolves to it. The volume's `..data` links (ConfigMaps and the like) are
  * followed once, so what a container got by subPath stays as it was at its start, as upstream documents it.
@@ -48,7 +54,7 @@ export async function bindSubPath(
   volume: string,
   subPath: string,
   target: string,
-  mode: number,
+  mode: number | undefined,
 ): Promise<string> {
   const handle = await openInside(volume, subPath, mode);
   try {
