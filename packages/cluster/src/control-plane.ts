@@ -1,4 +1,3 @@
-import { rbacv1 } from '@k8ts/api';
 import { createKubeApiServer, serviceAccountUserName, userInfo } from '@k8ts/apiserver';
 import type { KubeApiServer, KubeApiServerOptions } from '@k8ts/apiserver';
 import { errorMessage, Scope } from '@k8ts/base';
@@ -99,25 +98,4 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
     await scope[Symbol.asyncDispose]();
     throw error;
   }
-}
-
-/** The API server's client certificate may use the kubelets' API (kubeadm gives it a binding of this kind, too). */
-export async function ensureKubeletAccess(client: Client): Promise<void> {
-  await client.resource(rbacv1.clusterRoleBindings).apply(
-    'k8ts:apiserver-kubelet-client',
-    {
-      apiVersion: 'rbac.authorization.k8s.io/v1',
-      kind: 'ClusterRoleBinding',
-      metadata: { name: 'k8ts:apiserver-kubelet-client' },
-      roleRef: {
-        apiGroup: 'rbac.authorization.k8s.io',
-        kind: 'ClusterRole',
-        name: 'system:kubelet-api-admin',
-      },
-      subjects: [
-        { apiGroup: 'rbac.authorization.k8s.io', kind: 'User', name: 'kube-apiserver-kubelet-client' },
-      ],
-    },
-    { fieldManager: 'k8ts', force: true },
-  );
 }

@@ -16,9 +16,13 @@ import {
   cleanupKubeProxy,
   createBridgeNetwork,
   destroyBridgeNetwork,
+  KUBE_DNS_NAME,
+  KUBE_DNS_NAMESPACE,
+  startClusterDns,
   startKubeProxy,
 } from '@k8ts/network';
 import type { BridgeNetwork } from '@k8ts/network';
+import { applyDns } from './addons.ts';
 import type { DataLayout } from './data-layout.ts';
 import { BRIDGE, CLUSTER_CIDR, CLUSTER_DNS_IP, CLUSTER_DOMAIN, POD_CIDR } from './node-network.ts';
 import type { ClusterPki } from './pki/cluster-pki.ts';
@@ -167,10 +171,36 @@ export async function startLocalNode(options: LocalNodeOptions): Promise<LocalNo
       if (cleanup) await cleanupKubeProxy({ clock, logger: proxyLogger });
     });
 
+    const dnsClient = clientFor(
+      `system:serviceaccount:${KUBE_DNS_NAMESPACE}:${KUBE_DNS_NAME}`,
+      'system:serviceaccounts',
+    );
+    const dnsLogger = logger.child({ component: 'dns' });
+    const dnsInformers = scope.use(
+      createInformerFactory({ ...common, client: dnsClient, logger: dnsLogger }),
+    );
+    const listen = containers.network.gateways.map((address) => ({ address, port: 53 }));
+    const dns = scope.use(
+      await startClusterDns({
+        informers: dnsInformers,
+        clusterDomain: CLUSTER_DOMAIN,
+        listen,
+        serviceIps: [CLUSTER_DNS_IP],
+        clock,
+        random,
+        logger: dnsLogger,
+        metrics,
+      }),
+    );
+    await applyDns(
+      clientFor('kubernetes-admin', 'system:masters'),
+      listen.map((server) => ({ ...server, nodeName })),
+    );
+
     return {
       kubelet,
       async ready(signal) {
-        await Promise.all([kubelet.ready(signal), proxy.ready]);
+        await Promise.all([kubelet.ready(signal), proxy.ready, dns.ready]);
       },
       async takeDown() {
         cleanup = true;

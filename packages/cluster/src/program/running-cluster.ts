@@ -14,7 +14,8 @@ import { createKubeletServer, startSimulatedNodes } from '@k8ts/kubelet';
 import type { SimulatedNodes } from '@k8ts/kubelet';
 import { createMemoryStore, openEtcdStore, openLmdbStore } from '@k8ts/store';
 import type { Store } from '@k8ts/store';
-import { ensureKubeletAccess, startControlPlane } from '../control-plane.ts';
+import { applyAccess } from '../addons.ts';
+import { startControlPlane } from '../control-plane.ts';
 import type { DataLayout } from '../data-layout.ts';
 import { inProcessKubelets } from '../in-process-kubelets.ts';
 import { openNodeContainers, startLocalNode } from '../node.ts';
@@ -90,7 +91,7 @@ export async function startCluster(
       }),
     );
     const admin = controlPlane.clientFor('kubernetes-admin', 'system:masters');
-    await ensureKubeletAccess(admin);
+    await applyAccess(admin);
     const { port } = controlPlane.server.address as { readonly port: number };
     const server = `https://127.0.0.1:${String(port)}`;
 
