@@ -1,4 +1,4 @@
-import { readFile, readdir, rmdir, statfs } from 'node:fs/promises';
+import { mkdir, readFile, readdir, rmdir, statfs, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { sleep } from '@k8ts/base';
 import type { Clock } from '@k8ts/base';
@@ -182,5 +182,58 @@ async function readIfThere(path: string): Promise<string> {
     const { code } = error as NodeJS.ErrnoException;
     if (code === 'ENOENT' || code === 'ENODEV') return ''; // ENODEV: removed between opening and reading
     throw error;
+  }
+}
+
+/** A part of the OCI specification's `linux.resources`. */
+interface OciLimits {
+  readonly cpu?: { readonly shares?: number; readonly quota?: number; readonly period?: number };
+  readonly memory?: { readonly limit?: number };
+  readonly pids?: { readonly limit?: number };
+}
+
+/** Makes a group and sets limits, for runs without an OCI runtime. Returns its directories. */
+export async function writeLimits(
+  cgroups: Cgroups,
+  path: string,
+  resources: object,
+): Promise<readonly string[]> {
+  const { cpu, memory, pids } = resources as OciLimits;
+  const groups = directories(cgroups, path);
+  for (const each of groups) await mkdir(each, { recursive: true });
+  const set = async (controller: string, file: string, value: string | number | undefined): Promise<void> => {
+    const tree = directory(cgroups, controller, path);
+    if (tree !== undefined && value !== undefined) await writeFile(join(tree, file), String(value));
+  };
+  if (cgroups.mode === 'v2') {
+    const quota = cpu?.quota === undefined ? undefined : cpu.quota > 0 ? String(cpu.quota) : 'max';
+    await set('cpu', 'cpu.max', quota && `${quota} ${cpu?.period ?? 100_000}`);
+    // The kernel's ranges are 2–262144 and 1–10000 (KEP-2254).
+    await set('cpu', 'cpu.weight', cpu?.shares && Math.floor(1 + ((cpu.shares - 2) * 9999) / 262_142));
+    await set('memory', 'memory.max', memory?.limit);
+    await set('pids', 'pids.max', pids?.limit);
+  } else {
+    await set('cpu', 'cpu.cfs_period_us', cpu?.period);
+    await set('cpu', 'cpu.cfs_quota_us', cpu?.quota);
+    await set('cpu', 'cpu.shares', cpu?.shares);
+    await set('memory', 'memory.limit_in_bytes', memory?.limit);
+    await set('pids', 'pids.max', pids?.limit);
+    const parent = directory(cgroups, 'cpuset', path);
+    if (parent !== undefined) await inheritCpuset(cgroups, path);
+  }
+  return groups;
+}
+
+/** A v1 cpuset group takes no process before it has processors and memory nodes, which it does not get by itself. */
+async function inheritCpuset(cgroups: Cgroups, path: string): Promise<void> {
+  const tree = cgroups.trees.get('cpuset') ?? '';
+  let current = tree;
+  for (const part of path.split('/').filter(Boolean)) {
+    const parent = current;
+    current = join(current, part);
+    for (const file of ['cpuset.cpus', 'cpuset.mems']) {
+      if ((await readIfThere(join(current, file))).trim() !== '') continue;
+      await writeFile(join(current, file), (await readIfThere(join(parent, file))).trim());
+    }
   }
 }

@@ -5,7 +5,7 @@ import type { ContainerStatus, NamespaceOptions, PodSandboxConfig } from '../../
 import { BUSYBOX_IMAGE } from '../../testing/busybox-image.ts';
 import { testContainerConfig, testSandboxConfig } from '../../testing/pod-configs.ts';
 import type { TestContainerOptions } from '../../testing/pod-configs.ts';
-import { openTestRuntime } from './test-runtime.ts';
+import { logText, openTestRuntime } from './test-runtime.ts';
 import type { TestOciRuntime } from './test-runtime.ts';
 
 const OWN: NamespaceOptions = { network: 'POD', pid: 'CONTAINER', ipc: 'POD' };
@@ -46,16 +46,12 @@ describe('what a container of the embedded runtime sees and may do', () => {
     options: TestContainerOptions = {},
     pod?: [string, PodSandboxConfig],
   ): Promise<{ readonly output: string; readonly status: ContainerStatus }> {
-    const id = await start(script, options, pod);
+    // Into one stream: between two, nothing says which line came first.
+    const id = await start(`exec 2>&1; ${script}`, options, pod);
     const { runtimeService } = subject.runtime;
     await subject.until(async () => (await runtimeService.containerStatus(id)).state === 'CONTAINER_EXITED');
-    const output = (await subject.readLog(id))
-      .split('\n')
-      .map((line) =>
-        line.replace(/^\S+ std(?:out|err) ([PF]) (.*)$/, (_, tag, text) => text + (tag === 'F' ? '\n' : '')),
-      )
-      .join('');
-    return { output: output.trim(), status: await runtimeService.containerStatus(id) };
+    const output = logText(await subject.readLog(id)).trim();
+    return { output, status: await runtimeService.containerStatus(id) };
   }
 
   it.each<[string, TestContainerOptions, string]>([

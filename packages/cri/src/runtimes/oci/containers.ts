@@ -116,9 +116,9 @@ export async function startContainer(engine: Engine, id: string): Promise<void> 
       container.state = 'CONTAINER_RUNNING';
       // Saved before it runs: killed between the two, the next start finds it in its control group and its state here.
       await engine.saveContainer(container);
-      await engine.runtime.start(id);
+      await engine.runtime.start(id, paths);
     } catch (error) {
-      await engine.runtime.delete(id).catch((failure: unknown) =>
+      await engine.runtime.delete(id, paths).catch((failure: unknown) =>
         engine.logger.warn('cannot delete a container that did not start', {
           id,
           error: errorMessage(failure),
@@ -234,7 +234,7 @@ async function finishExit(engine: Engine, id: string, exit: ExitFile): Promise<v
     });
     // The control group and the mount go now; the files stay until the container is removed.
     await engine.runtime
-      .delete(id)
+      .delete(id, paths)
       .then(() => unmount(paths.rootfs))
       .catch((error: unknown) =>
         engine.logger.warn('cannot clean up an ended container', { id, error: errorMessage(error) }),
@@ -295,7 +295,7 @@ async function endMonitor(engine: Engine, id: string, container: ContainerRecord
   const conmon = commandLine.includes(id) ? await identifyProcess(pid) : undefined;
   // While it creates, the OCI runtime does not know the container yet and could not delete it.
   await waitUntil(engine, async () => !(await isAlive(conmon)) || (await exists(paths.pidFile)));
-  await engine.runtime.delete(id);
+  await engine.runtime.delete(id, paths);
   if (container !== undefined) await killBelow(engine, container.cgroup);
   await waitUntil(engine, async () => !(await isAlive(conmon)));
   await signalProcess(conmon, SIGKILL);

@@ -1,6 +1,8 @@
 import { BUSYBOX_IMAGE } from '../../testing/busybox-image.ts';
 import { describeRuntimeContract } from '../../testing/runtime-contract.ts';
 import type { Workload } from '../../testing/runtime-contract.ts';
+import { describe } from 'vitest';
+import { findProgram } from './host.ts';
 import { openTestRuntime } from './test-runtime.ts';
 
 const SCRIPTS: Readonly<Record<Workload, string>> = {
@@ -11,9 +13,21 @@ const SCRIPTS: Readonly<Record<Workload, string>> = {
   writes: 'echo first; echo second; exec sleep 1000',
 };
 
-for (const rootfs of ['overlay', 'copy'] as const) {
-  describeRuntimeContract(`oci, root file systems by ${rootfs}`, async () => {
-    const subject = await openTestRuntime({ copyRootfs: rootfs === 'copy' });
+const VARIANTS = {
+  crun: { program: 'crun' },
+  'crun on copied root file systems': { program: 'crun', copyRootfs: true },
+  runc: { program: 'runc' },
+  'util-linux': { program: 'util-linux' },
+} as const;
+
+for (const [variant, options] of Object.entries(VARIANTS)) {
+  if (options.program !== 'util-linux' && (await findProgram(options.program)) === undefined) {
+    describe.skip(`runtime contract: oci, by ${variant} (${options.program} is not installed)`, () =>
+      undefined);
+    continue;
+  }
+  describeRuntimeContract(`oci, by ${variant}`, async () => {
+    const subject = await openTestRuntime(options);
     return {
       runtime: subject.runtime,
       image: BUSYBOX_IMAGE,

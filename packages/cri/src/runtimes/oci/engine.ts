@@ -7,14 +7,14 @@ import type { ImageStore } from '../../images/image-store.ts';
 import type { Host } from './host.ts';
 import { containerPaths, sandboxPaths } from './layout.ts';
 import type { Layout } from './layout.ts';
-import type { OciRuntime } from './oci-runtime.ts';
+import type { ContainerRunner } from './container-runner.ts';
 import type { ContainerRecord, SandboxRecord } from './records.ts';
 
 /** What the parts of the embedded runtime share: what there is, and how it is kept. */
 export class Engine {
   readonly host: Host;
   readonly layout: Layout;
-  readonly runtime: OciRuntime;
+  readonly runtime: ContainerRunner;
   readonly images: ImageStore;
   readonly network: PodNetwork;
   readonly clock: Clock;
@@ -30,7 +30,7 @@ export class Engine {
   constructor(parts: {
     readonly host: Host;
     readonly layout: Layout;
-    readonly runtime: OciRuntime;
+    readonly runtime: ContainerRunner;
     readonly images: ImageStore;
     readonly network: PodNetwork;
     readonly clock: Clock;
@@ -45,6 +45,12 @@ export class Engine {
     this.clock = parts.clock;
     this.logger = parts.logger;
     this.overlay = parts.overlay;
+  }
+
+  /** What does not work here as it should, each in a sentence. */
+  get shortcomings(): readonly string[] {
+    const copies = this.overlay ? undefined : 'root file systems are copies: no overlay can be mounted here';
+    return [this.runtime.shortcomings, copies].filter((text) => text !== undefined);
   }
 
   newId(): string {

@@ -13,7 +13,8 @@ import type {
   TerminalSize,
 } from '../../contract.ts';
 import { COMMAND_ENVIRONMENT, run } from './command.ts';
-import type { OciRuntime } from './oci-runtime.ts';
+import type { CommandFiles, ContainerRunner, ProgramCall } from './container-runner.ts';
+import type { ContainerPaths } from './layout.ts';
 import type { OciProcess, OciSpec } from './oci-spec.ts';
 
 const SIGKILL = 9;
@@ -21,11 +22,11 @@ const SIGKILL = 9;
 const SYNC_OUTPUT_LIMIT = 16 * 1024 * 1024;
 
 export interface ExecContext {
-  readonly runtime: OciRuntime;
+  readonly runtime: ContainerRunner;
   readonly clock: Clock;
   readonly logger: Logger;
-  /** The container's bundle; pid files of commands go there. */
-  readonly bundle: string;
+  /** The files of commands go into the container's bundle. */
+  readonly paths: ContainerPaths;
   /** util-linux' `script`, which gives a command a terminal. */
   readonly script: string | undefined;
 }
@@ -35,21 +36,20 @@ const COMPLAINT_LIMIT = 4096;
 
 let commands = 0;
 
-/** The files of one command: what to run, for the OCI runtime, and its pid, from it. */
-interface CommandFiles {
-  readonly specFile: string;
-  readonly pidFile: string;
+interface PreparedCommand extends CommandFiles {
+  readonly call: ProgramCall;
 }
 
 /** A command runs as the container's own process does: user, groups, capabilities, environment, directory. */
 async function prepareCommand(
   context: ExecContext,
   command: readonly string[],
+  id: string,
   terminal: boolean,
-): Promise<CommandFiles> {
+): Promise<PreparedCommand> {
   if (command.length === 0) throw new Error('no command specified');
-  const spec = JSON.parse(await readFile(join(context.bundle, 'config.json'), 'utf8')) as OciSpec;
-  const base = join(context.bundle, `exec-${process.pid}-${commands++}`);
+  const spec = JSON.parse(await readFile(join(context.paths.bundle, 'config.json'), 'utf8')) as OciSpec;
+  const base = join(context.paths.bundle, `exec-${process.pid}-${commands++}`);
   const files = { specFile: `${base}.json`, pidFile: `${base}.pid` };
   const environment = spec.process.env.filter((variable) => !variable.startsWith('TERM='));
   const ofCommand: OciProcess = {
@@ -59,11 +59,7 @@ async function prepareCommand(
     env: terminal ? [...environment, 'TERM=xterm'] : environment,
   };
   await writeFile(files.specFile, JSON.stringify(ofCommand), { mode: 0o600 });
-  return files;
-}
-
-function execArguments({ specFile, pidFile }: CommandFiles, id: string, ...options: string[]): string[] {
-  return ['exec', ...options, '--process', specFile, '--pid-file', pidFile, id];
+  return { ...files, call: context.runtime.exec(id, context.paths, files, ofCommand) };
 }
 
 async function removeFiles(files: CommandFiles): Promise<void> {
@@ -77,8 +73,8 @@ export async function execSync(
   command: readonly string[],
   timeoutSeconds: number,
 ): Promise<ExecSyncResult> {
-  const files = await prepareCommand(context, command, false);
-  const call = context.runtime.command(...execArguments(files, id));
+  const files = await prepareCommand(context, command, id, false);
+  const { call } = files;
   const child = spawn(call.program, call.args, {
     stdio: ['ignore', 'pipe', 'pipe'],
     env: COMMAND_ENVIRONMENT,
@@ -120,8 +116,8 @@ export async function execStreams(
   signal: AbortSignal,
 ): Promise<ExitStatus> {
   signal.throwIfAborted();
-  const files = await prepareCommand(context, request.command, request.tty);
-  const child = request.tty ? spawnOnTerminal(context, files, id) : spawnPlain(context, files, id, streams);
+  const files = await prepareCommand(context, request.command, id, request.tty);
+  const child = request.tty ? spawnOnTerminal(context, files.call) : spawnPlain(files.call, streams);
   const onAbort = (): void => void killCommand(context, child, files);
   if (signal.aborted) onAbort();
   signal.addEventListener('abort', onAbort, { once: true });
@@ -148,13 +144,7 @@ export async function execStreams(
   }
 }
 
-function spawnPlain(
-  context: ExecContext,
-  files: CommandFiles,
-  id: string,
-  streams: ContainerStreams,
-): ChildProcess {
-  const call = context.runtime.command(...execArguments(files, id));
+function spawnPlain(call: ProgramCall, streams: ContainerStreams): ChildProcess {
   return spawn(call.program, call.args, {
     stdio: [streams.stdin === undefined ? 'ignore' : 'pipe', 'pipe', 'pipe'],
     env: COMMAND_ENVIRONMENT,
@@ -165,11 +155,10 @@ function spawnPlain(
  * Node cannot make a terminal. `script` can: it runs the command on a new one and copies between it and its own streams.
  * The OCI runtime then makes the container's terminal and copies between the two.
  */
-function spawnOnTerminal(context: ExecContext, files: CommandFiles, id: string): ChildProcess {
+function spawnOnTerminal(context: ExecContext, call: ProgramCall): ChildProcess {
   if (context.script === undefined) {
     throw new Error('a terminal needs the program "script" of util-linux (Debian: apt install bsdutils)');
   }
-  const call = context.runtime.command(...execArguments(files, id, '--tty'));
   const line = [call.program, ...call.args].map(shellQuote).join(' ');
   const args = [
     '--quiet',

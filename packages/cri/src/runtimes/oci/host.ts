@@ -4,10 +4,13 @@ import { COMMAND_ENVIRONMENT, run } from './command.ts';
 import { detectCgroups } from './cgroups.ts';
 import type { Cgroups } from './cgroups.ts';
 
+export type ContainerProgram = 'crun' | 'runc' | 'util-linux';
+
 /** What this machine offers to run containers with. */
 export interface Host {
-  /** The OCI runtime program. */
-  readonly runtime: { readonly name: 'crun' | 'runc'; readonly path: string; readonly version: string };
+  /** The OCI runtime program; undefined: containers are run by util-linux. */
+  readonly runtime:
+    { readonly name: 'crun' | 'runc'; readonly path: string; readonly version: string } | undefined;
   /** Watches over each container: https://github.com/containers/conmon */
   readonly conmon: string;
   readonly socat: string | undefined;
@@ -63,7 +66,7 @@ export async function findProgram(name: string): Promise<string | undefined> {
 }
 
 /** Throws an `Error` that says in one sentence what is missing. */
-export async function inspectHost(): Promise<Host> {
+export async function inspectHost(program?: ContainerProgram): Promise<Host> {
   if (process.platform !== 'linux') {
     throw new Error(`containers need Linux; this is ${process.platform}, where the simulated runtime works`);
   }
@@ -72,14 +75,19 @@ export async function inspectHost(): Promise<Host> {
   const [crun, runc, conmon, socat, script] = await Promise.all(
     ['crun', 'runc', 'conmon', 'socat', 'script'].map(findProgram),
   );
-  const path = crun ?? runc;
-  if (path === undefined) throw new Error('neither crun nor runc is installed (Debian: apt install crun)');
+  const wanted = { crun, runc, 'util-linux': undefined };
+  const path = program === undefined ? (crun ?? runc) : wanted[program];
+  if (path === undefined && program !== undefined && program !== 'util-linux') {
+    throw new Error(`${program} is not installed (Debian: apt install ${program})`);
+  }
   if (conmon === undefined) throw new Error('conmon is not installed (Debian: apt install conmon)');
-  const version = /version (\S+)/.exec((await run(path, ['--version'])).stdout)?.[1] ?? 'unknown';
   const status = await readFile('/proc/self/status', 'utf8');
   const bounds = /^CapEff:\s*([0-9a-f]+)$/m.exec(status)?.[1] ?? '0';
   return {
-    runtime: { name: path === crun ? 'crun' : 'runc', path, version },
+    runtime:
+      path === undefined
+        ? undefined
+        : { name: path === crun ? 'crun' : 'runc', path, version: await programVersion(path) },
     conmon,
     socat,
     script,
@@ -88,6 +96,10 @@ export async function inspectHost(): Promise<Host> {
     oomScoreAdj: Number((await readFile('/proc/self/oom_score_adj', 'utf8')).trim()),
     seccomp: /^Seccomp:/m.test(status),
   };
+}
+
+async function programVersion(path: string): Promise<string> {
+  return /version (\S+)/.exec((await run(path, ['--version'])).stdout)?.[1] ?? 'unknown';
 }
 
 const OVERLAY_MAGIC = 0x794c7630;

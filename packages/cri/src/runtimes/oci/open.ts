@@ -11,9 +11,11 @@ import { removeEmptyCgroup } from './cgroups.ts';
 import { checkExit, removeContainer, removeFiles } from './containers.ts';
 import { Engine } from './engine.ts';
 import { inspectHost, isOnOverlay } from './host.ts';
+import type { ContainerProgram } from './host.ts';
 import { containerPaths, exitsDirectory, sandboxPaths } from './layout.ts';
 import { OciRuntime } from './oci-runtime.ts';
-import { identifyProcess, isAlive, readRecords } from './records.ts';
+import { UtilLinuxRuntime } from './util-linux-runtime.ts';
+import { isAlive, readRecords } from './records.ts';
 import type { ContainerRecord, SandboxRecord } from './records.ts';
 import { isMounted, unmount } from './rootfs.ts';
 import { OciRuntimeService } from './runtime-service.ts';
@@ -31,6 +33,8 @@ export interface OciRuntimeOptions {
   readonly imageLimits?: Partial<ImageLimits>;
   /** Root file systems as copies even where an overlay would work. */
   readonly copyRootfs?: boolean;
+  /** Which program runs the containers; default: the first of them that is installed. */
+  readonly program?: ContainerProgram;
 }
 
 export interface EmbeddedRuntime extends Runtime {
@@ -50,7 +54,7 @@ const LOOK_INTERVAL = 10_000;
 export async function openOciRuntime(options: OciRuntimeOptions): Promise<EmbeddedRuntime> {
   const { clock, logger, network } = options;
   const layout = { dataDir: resolve(options.dataDir), runDir: resolve(options.runDir) };
-  const host = await inspectHost();
+  const host = await inspectHost(options.program);
   for (const name of ['sandboxes', 'containers', 'images']) {
     await mkdir(join(layout.dataDir, name), { recursive: true, mode: 0o711 });
   }
@@ -58,15 +62,18 @@ export async function openOciRuntime(options: OciRuntimeOptions): Promise<Embedd
     await mkdir(join(layout.runDir, name), { recursive: true, mode: 0o711 });
   }
   const overlay = !options.copyRootfs && !(await isOnOverlay(layout.dataDir));
-  if (!overlay) logger.warn('root file systems are copies: containers start slower and need more disk');
   const images = await ImageStore.open({
     directory: join(layout.dataDir, 'images'),
     clock,
     logger,
     ...(options.imageLimits && { limits: options.imageLimits }),
   });
-  const runtime = await OciRuntime.prepare(host, layout);
+  const runtime =
+    host.runtime === undefined
+      ? await UtilLinuxRuntime.prepare(host, layout, clock)
+      : await OciRuntime.prepare(host, layout);
   const engine = new Engine({ host, layout, runtime, images, network, clock, logger, overlay });
+  for (const shortcoming of engine.shortcomings) logger.warn('containers are limited here', { shortcoming });
   const scope = new Scope();
   try {
     await reconcile(engine);
@@ -155,8 +162,9 @@ async function takeUp(engine: Engine, container: ContainerRecord): Promise<void>
   if (!engine.sandboxes.has(container.sandboxId)) await removeContainer(engine, id);
   else if (state === 'CONTAINER_RUNNING') await resume(engine, container);
   else if (state === 'CONTAINER_EXITED') {
-    await engine.runtime.delete(id);
-    await unmount(containerPaths(engine.layout, id).rootfs);
+    const paths = containerPaths(engine.layout, id);
+    await engine.runtime.delete(id, paths);
+    await unmount(paths.rootfs);
   } else if (
     !(await isMounted(containerPaths(engine.layout, id).rootfs)) ||
     (await wasGivenToConmon(engine, id))
@@ -184,16 +192,18 @@ async function resume(engine: Engine, container: ContainerRecord): Promise<void>
   if (container.process !== undefined && (await isAlive(container.process))) {
     // Killed between creating and starting it: its process still waits to be told to execute the program.
     const waiting = await isWaitingToStart(container);
-    if (waiting) await engine.runtime.start(container.id);
+    if (waiting) await engine.runtime.start(container.id, containerPaths(engine.layout, container.id));
   }
   await checkExit(engine, container.id);
 }
 
+/** Until it is told to start, a container's first process is still the OCI runtime (or the script that sets it up). */
 async function isWaitingToStart(container: ContainerRecord): Promise<boolean> {
   const pid = container.process?.pid;
-  if (pid === undefined || (await identifyProcess(pid)) === undefined) return false;
-  const program = await readFile(`/proc/${pid}/comm`, 'utf8').catch(() => '');
-  return /^(crun|runc)/.test(program);
+  if (pid === undefined) return false;
+  const command = await readFile(`/proc/${pid}/cmdline`, 'utf8').catch(() => '');
+  if (/^\S*runc\0init\0/.test(command)) return true;
+  return /^\S*crun\0|\/init\.sh\0/.test(command) && command.includes(container.id);
 }
 
 async function destroyAll(engine: Engine): Promise<void> {

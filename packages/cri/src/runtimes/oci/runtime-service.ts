@@ -45,7 +45,8 @@ export class OciRuntimeService implements RuntimeService {
     const { runtime } = this.#engine.host;
     return {
       runtimeName: 'k8ts-oci',
-      runtimeVersion: `0.1.0 (${runtime.name} ${runtime.version})`,
+      runtimeVersion:
+        runtime === undefined ? '0.1.0 (util-linux)' : `0.1.0 (${runtime.name} ${runtime.version})`,
       runtimeApiVersion: 'v1',
     };
   }
@@ -58,7 +59,7 @@ export class OciRuntimeService implements RuntimeService {
           type: 'RuntimeReady',
           status: true,
           reason: '',
-          message: this.#engine.overlay ? '' : 'root file systems are copies: no overlay can be mounted here',
+          message: this.#engine.shortcomings.join('; '),
         },
         notReady === undefined
           ? { type: 'NetworkReady', status: true, reason: '', message: '' }
@@ -240,7 +241,7 @@ export class OciRuntimeService implements RuntimeService {
 
   #execContext(id: string): ExecContext {
     const { runtime, clock, logger, host, layout } = this.#engine;
-    return { runtime, clock, logger, bundle: containerPaths(layout, id).bundle, script: host.script };
+    return { runtime, clock, logger, paths: containerPaths(layout, id), script: host.script };
   }
 }
 

@@ -66,3 +66,14 @@ export async function openTestRuntime(
     },
   };
 }
+
+/** What a log says without the heads of its records; partial ones are joined. */
+export function logText(log: string): string {
+  return log
+    .split('\n')
+    .map((line) => {
+      const [, tag, text] = /^\S+ std(?:out|err) ([PF]) (.*)$/.exec(line) ?? [];
+      return (text ?? '') + (tag === 'F' ? '\n' : '');
+    })
+    .join('');
+}
