@@ -30,10 +30,17 @@ import { serviceAccountStrategy } from './core/service-account.ts';
 import { DEFAULT_SERVICE_NETWORK, type ServiceNetwork } from './core/service/allocation.ts';
 import { serviceStrategy } from './core/service/strategy.ts';
 import { endpointSliceStrategy } from './discovery/endpoint-slice.ts';
+import { ingressClassStrategy, ingressStrategy } from './networking/ingress.ts';
+import { networkPolicyStrategy } from './networking/network-policy.ts';
+import { ipAddressStrategy, serviceCidrStrategy } from './networking/service-addresses.ts';
+import { runtimeClassStrategy } from './node/runtime-class.ts';
 import { podDisruptionBudgetStrategy } from './policy/pod-disruption-budget.ts';
 import { clusterRoleBindingStrategy, roleBindingStrategy } from './rbac/role-binding.ts';
 import { clusterRoleStrategy, roleStrategy } from './rbac/role.ts';
 import { priorityClassStrategy } from './scheduling/priority-class.ts';
+import { csiDriverStrategy, csiNodeStrategy, csiStorageCapacityStrategy } from './storage/csi.ts';
+import { storageClassStrategy, volumeAttributesClassStrategy } from './storage/storage-class.ts';
+import { volumeAttachmentStrategy } from './storage/volume-attachment.ts';
 
 export interface BuiltinStrategyOptions {
   /** Where cluster IPs and node ports come from; default 10.96.0.0/12 and 30000-32767. */
@@ -69,12 +76,24 @@ export function builtinStrategies(options: BuiltinStrategyOptions = {}): readonl
     any(jobStrategy),
     any(leaseStrategy),
     any(endpointSliceStrategy),
+    any(ingressClassStrategy),
+    any(ingressStrategy),
+    any(ipAddressStrategy),
+    any(networkPolicyStrategy),
+    any(serviceCidrStrategy),
+    any(runtimeClassStrategy),
     any(podDisruptionBudgetStrategy),
     any(priorityClassStrategy),
     any(roleStrategy),
     any(clusterRoleStrategy),
     any(roleBindingStrategy),
     any(clusterRoleBindingStrategy),
+    any(csiDriverStrategy),
+    any(csiNodeStrategy),
+    any(csiStorageCapacityStrategy),
+    any(storageClassStrategy),
+    any(volumeAttachmentStrategy),
+    any(volumeAttributesClassStrategy),
   ];
 }
 
