@@ -64,7 +64,7 @@ export interface KubeProxyOptions {
 }
 
 export interface KubeProxy extends AsyncDisposable {
-  /** Resolves when the rules have been written for the first time. */
+  /** Resolves when the rules have been written for the first time; rejects when disposed before. */
   readonly ready: Promise<void>;
   readonly healthz: ListenAddress | undefined;
   readonly metricsAddress: ListenAddress | undefined;
@@ -174,8 +174,10 @@ export async function startKubeProxy(options: KubeProxyOptions): Promise<KubePro
         scope.signal,
       ),
     );
+    const ready = abortable(Promise.all(proxies.map(({ ready: synced }) => synced)), scope.signal);
+    scope.run(ready);
     return {
-      ready: Promise.all(proxies.map(({ ready }) => ready)).then(() => undefined),
+      ready,
       healthz,
       metricsAddress,
       [Symbol.asyncDispose]: () => scope[Symbol.asyncDispose](),
@@ -184,6 +186,13 @@ export async function startKubeProxy(options: KubeProxyOptions): Promise<KubePro
     await scope[Symbol.asyncDispose]();
     throw error;
   }
+}
+
+function abortable(work: Promise<unknown>, signal: AbortSignal): Promise<void> {
+  return new Promise((resolve, reject) => {
+    signal.addEventListener('abort', () => reject(signal.reason as Error), { once: true });
+    void work.then(() => resolve());
+  });
 }
 
 /** Removes what `startKubeProxy` left in the kernel, for when the program that started it is gone. */

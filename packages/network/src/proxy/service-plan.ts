@@ -21,6 +21,7 @@ export function planService(
   family: IpFamily,
 ): ServicePlan | undefined {
   if (service === undefined || service.spec.type === 'ExternalName') return undefined;
+  if (!isPlainName(service.metadata.name) || !isPlainName(service.metadata.namespace)) return undefined;
   const clusterIp = clusterIpOf(service, family);
   if (clusterIp === undefined) return undefined;
   const { spec, status, metadata } = service;
@@ -46,7 +47,7 @@ export function planService(
   for (const { name: portName = '', protocol: protocolName = 'TCP', port, nodePort = 0 } of spec.ports ??
     []) {
     const protocol = PROTOCOLS[protocolName];
-    if (protocol === undefined) continue;
+    if (protocol === undefined || !isPlainName(portName)) continue;
     const candidates = endpointsOf(slices, portName, protocolName, node, family);
     for (const { ip, ready, local } of candidates) if (ready && local) localReady.add(ip);
     const externallyAccessible =
@@ -70,6 +71,9 @@ export function planService(
     healthCheck: healthCheckOf(service, traits.externalPolicyLocal, localReady.size),
   };
 }
+
+/** Validation lets no others in; these become names in commands of root. */
+const isPlainName = (name = ''): boolean => /^[a-zA-Z0-9.-]*$/.test(name);
 
 function clusterIpOf({ spec }: corev1.Service, family: IpFamily): string | undefined {
   const candidates = spec.clusterIPs ?? (spec.clusterIP === undefined ? [] : [spec.clusterIP]);
