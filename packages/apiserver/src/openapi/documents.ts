@@ -6,11 +6,13 @@ import type { RequestContext } from '../request/request-context.ts';
 import type { RawResult } from '../request/result.ts';
 import type { ResourceRegistry } from '../registry/resource-registry.ts';
 import { VERSION_INFO } from '../version-info.ts';
+import { parseAccept } from '../output/media-types.ts';
 import { Definitions, type JsonObject, type OpenApiVersion } from './definitions.ts';
 import { resourcePaths } from './paths.ts';
+import { encodeSwagger, SWAGGER_PROTOBUF } from './swagger-protobuf.ts';
 
 interface Document {
-  readonly text: string;
+  readonly text: string | Buffer;
   readonly hash: string;
 }
 
@@ -25,6 +27,7 @@ export class OpenApi {
   readonly #loadDocs: () => ApiDocs;
   #docs: ApiDocs | undefined = undefined;
   #v2: Document | undefined = undefined;
+  #v2Protobuf: Document | undefined = undefined;
   #index: Document | undefined = undefined;
   readonly #v3 = new Map<string, Document>();
 
@@ -33,8 +36,13 @@ export class OpenApi {
     this.#loadDocs = docs ?? (() => noDocs);
   }
 
-  /** `/openapi/v2` */
+  /** `/openapi/v2`, as JSON or as protobuf. */
   v2(context: RequestContext): RawResult {
+    const { accept } = context.headers;
+    if (accept !== undefined && wantsProtobuf(accept)) {
+      this.#v2Protobuf ??= protobufOf(this.#swagger());
+      return answer(this.#v2Protobuf, context, SWAGGER_PROTOBUF);
+    }
     this.#v2 ??= documentOf(this.#swagger());
     return answer(this.#v2, context, 'application/json');
   }
@@ -161,6 +169,26 @@ function documentOf(value: object): Document {
   const text = `${JSON.stringify(value)}\n`;
   return { text, hash: createHash('sha512').update(text).digest('hex').toUpperCase() };
 }
+
+function protobufOf(value: JsonObject): Document {
+  const text = encodeSwagger(value);
+  return { text, hash: createHash('sha512').update(text).digest('hex').toUpperCase() };
+}
+
+/** The media type in its old and its new spelling; what stands first of those that we have is sent. */
+function wantsProtobuf(accept: string): boolean {
+  for (const { type, subtype } of parseAccept(accept)) {
+    if (type !== 'application' && type !== '*') continue;
+    if (subtype === 'json' || subtype === '*') return false;
+    if (PROTOBUF_SUBTYPES.has(subtype)) return true;
+  }
+  return false;
+}
+
+const PROTOBUF_SUBTYPES = new Set([
+  'com.github.proto-openapi.spec.v2@v1.0+protobuf',
+  'com.github.proto-openapi.spec.v2.v1.0+protobuf',
+]);
 
 function answer(
   { text, hash }: Document,
