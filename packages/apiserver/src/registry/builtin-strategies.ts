@@ -3,6 +3,14 @@
  * schema tables alone.
  */
 import type { KubeObject } from '@k8ts/api';
+import {
+  validatingAdmissionPolicyBindingStrategy,
+  validatingAdmissionPolicyStrategy,
+} from './admissionregistration/policies.ts';
+import {
+  mutatingWebhookConfigurationStrategy,
+  validatingWebhookConfigurationStrategy,
+} from './admissionregistration/webhooks.ts';
 import { controllerRevisionStrategy } from './apps/controller-revision.ts';
 import { daemonSetStrategy } from './apps/daemon-set.ts';
 import { deploymentStrategy } from './apps/deployment.ts';
@@ -11,6 +19,7 @@ import { statefulSetStrategy } from './apps/stateful-set.ts';
 import { horizontalPodAutoscalerStrategy } from './autoscaling/horizontal-pod-autoscaler.ts';
 import { cronJobStrategy } from './batch/cron-job.ts';
 import { jobStrategy } from './batch/job.ts';
+import { certificateSigningRequestStrategy } from './certificates/certificate-signing-request.ts';
 import type { Strategy } from './contract.ts';
 import { leaseStrategy } from './coordination/lease.ts';
 import { configMapStrategy } from './core/config-map.ts';
@@ -30,6 +39,7 @@ import { serviceAccountStrategy } from './core/service-account.ts';
 import { DEFAULT_SERVICE_NETWORK, type ServiceNetwork } from './core/service/allocation.ts';
 import { serviceStrategy } from './core/service/strategy.ts';
 import { endpointSliceStrategy } from './discovery/endpoint-slice.ts';
+import { flowSchemaStrategy, priorityLevelConfigurationStrategy } from './flowcontrol/flow-control.ts';
 import { ingressClassStrategy, ingressStrategy } from './networking/ingress.ts';
 import { networkPolicyStrategy } from './networking/network-policy.ts';
 import { ipAddressStrategy, serviceCidrStrategy } from './networking/service-addresses.ts';
@@ -66,6 +76,10 @@ export function builtinStrategies(options: BuiltinStrategyOptions = {}): readonl
     any(secretStrategy),
     any(serviceAccountStrategy),
     any(serviceStrategy(serviceNetwork)),
+    any(mutatingWebhookConfigurationStrategy),
+    any(validatingAdmissionPolicyBindingStrategy),
+    any(validatingAdmissionPolicyStrategy),
+    any(validatingWebhookConfigurationStrategy),
     any(controllerRevisionStrategy),
     any(daemonSetStrategy),
     any(deploymentStrategy),
@@ -74,7 +88,10 @@ export function builtinStrategies(options: BuiltinStrategyOptions = {}): readonl
     any(horizontalPodAutoscalerStrategy),
     any(cronJobStrategy),
     any(jobStrategy),
+    any(certificateSigningRequestStrategy),
     any(leaseStrategy),
+    any(flowSchemaStrategy),
+    any(priorityLevelConfigurationStrategy),
     any(endpointSliceStrategy),
     any(ingressClassStrategy),
     any(ingressStrategy),

@@ -104,7 +104,7 @@ function validatePeer(
 }
 
 function validate(policy: NetworkPolicy, options: Options): FieldError[] {
-  const spec = policy.spec ?? ({});
+  const spec = policy.spec ?? {};
   const { policyTypes = [] } = spec;
   const errors = [
     ...validateLabelSelector(spec.podSelector, 'spec.podSelector', options),

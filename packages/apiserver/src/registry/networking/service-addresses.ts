@@ -50,12 +50,6 @@ export const ipAddressStrategy: Strategy<IPAddress> = {
       'spec.parentRef',
     ),
   ],
-  selectableFields: ({ spec }) => ({
-    'spec.parentRef.group': spec?.parentRef?.group ?? '',
-    'spec.parentRef.resource': spec?.parentRef?.resource ?? '',
-    'spec.parentRef.namespace': spec?.parentRef?.namespace ?? '',
-    'spec.parentRef.name': spec?.parentRef?.name ?? '',
-  }),
   columns: ipAddressColumns,
 };
 
