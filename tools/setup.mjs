@@ -30,4 +30,16 @@ export function ensureDependencies() {
   writeFileSync(stamp, lock);
 }
 
-if (import.meta.url === pathToFileURL(process.argv[1] ?? '').href) ensureDependencies();
+/** kubectl and etcd, for the tests that use them. Continuous integration must have them; elsewhere those tests say what is missing. */
+function fetchUpstreamPrograms() {
+  if (process.platform !== 'linux') return;
+  const { status } = spawnSync(join(ROOT, 'tools', 'upstream-binaries.sh'), { stdio: 'inherit' });
+  if (status === 0) return;
+  console.error('upstream programs (kubectl, etcd) could not be fetched');
+  if (process.env.CI !== undefined) process.exit(1);
+}
+
+if (import.meta.url === pathToFileURL(process.argv[1] ?? '').href) {
+  ensureDependencies();
+  fetchUpstreamPrograms();
+}

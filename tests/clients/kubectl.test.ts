@@ -1,0 +1,40 @@
+import { describe, expect, it } from 'vitest';
+
+import { testNodes } from './kubectl/nodes.ts';
+import { testPods } from './kubectl/pods.ts';
+import { testQuestions } from './kubectl/questions.ts';
+import { testReading } from './kubectl/reading.ts';
+import { testRollouts } from './kubectl/rollouts.ts';
+import { useSession } from './kubectl/session.ts';
+import { testShortTour } from './kubectl/short-tour.ts';
+import { findKubectls } from './kubectl/versions.ts';
+import { testWriting } from './kubectl/writing.ts';
+
+const versions = findKubectls();
+const oldest = versions[0];
+const newest = versions.at(-1);
+const NEWEST_MINOR = 36;
+
+describe('kubectl', () => {
+  const missing = newest?.minor !== NEWEST_MINOR;
+  it.skipIf(missing && process.env['CI'] === undefined)(
+    `1.${NEWEST_MINOR} is here${missing ? ' (get it with tools/upstream-binaries.sh)' : ''}`,
+    () => {
+      expect(newest?.minor).toBe(NEWEST_MINOR);
+    },
+  );
+});
+
+describe.each(versions)('kubectl $version', (version) => {
+  const session = useSession(version);
+  if (version !== oldest && version !== newest) {
+    testShortTour(session);
+    return;
+  }
+  testQuestions(session);
+  testReading(session);
+  testWriting(session);
+  testRollouts(session);
+  testPods(session);
+  testNodes(session);
+});
