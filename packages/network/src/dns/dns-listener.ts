@@ -58,12 +58,12 @@ export async function listenDns(
     await closeServer();
     throw cannotListen(listen, error);
   }
-  serveUdp(udp, handler, logger);
+  const closeUdp = serveUdp(udp, handler, logger);
   return {
     address: listen.address,
     port,
     [Symbol.asyncDispose]: async () => {
-      await Promise.all([closeServer(), new Promise<void>((resolve) => udp.close(() => resolve()))]);
+      await Promise.all([closeServer(), closeUdp()]);
     },
   };
 }
@@ -87,9 +87,8 @@ function bindUdp({ address, port }: DnsAddress): Promise<UdpSocket> {
   });
 }
 
-function serveUdp(socket: UdpSocket, handler: DnsHandler, logger: Logger): void {
+function serveUdp(socket: UdpSocket, handler: DnsHandler, logger: Logger): () => Promise<void> {
   let closed = false;
-  socket.on('close', () => (closed = true));
   socket.on('error', (error) => logger.warn('DNS over UDP failed', { error: errorMessage(error) }));
   socket.on('message', (message, from) => {
     const send = (response: Buffer | undefined): void => {
@@ -100,6 +99,10 @@ function serveUdp(socket: UdpSocket, handler: DnsHandler, logger: Logger): void 
     if (response instanceof Promise) void response.then(send);
     else send(response);
   });
+  return () => {
+    closed = true; // answers that come later have nowhere to go
+    return new Promise((resolve) => socket.close(() => resolve()));
+  };
 }
 
 /** Each message has its length in front (RFC 1035, 4.2.2); answers come as they are ready. */
