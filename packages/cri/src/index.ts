@@ -16,8 +16,9 @@ export { formatReference, normalizeReference, parseReference } from './images/re
 export type { ImageReference } from './images/reference.ts';
 export { openOciRuntime } from './runtimes/oci/open.ts';
 export type { EmbeddedRuntime, OciRuntimeOptions } from './runtimes/oci/open.ts';
+export { openOfflineImages } from './runtimes/oci/offline-images.ts';
 export { findProgram, missingHostPrograms, REQUIRED_PROGRAMS } from './runtimes/oci/host.ts';
-export type { MissingProgram } from './runtimes/oci/host.ts';
+export type { ContainerProgram, MissingProgram } from './runtimes/oci/host.ts';
 export { ImageStore } from './images/image-store.ts';
 export type { ImageLimits, ImageRecord, ImageStoreOptions } from './images/image-store.ts';
 export { importImageArchive } from './images/import-archive.ts';

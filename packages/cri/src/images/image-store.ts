@@ -43,6 +43,8 @@ export interface ImageStoreOptions {
   readonly clock: Clock;
   readonly logger: Logger;
   readonly limits?: Partial<ImageLimits>;
+  /** DiffIDs of layers that containers stand on; the collection spares them. */
+  readonly layersInUse?: () => Promise<ReadonlySet<string>>;
 }
 
 export interface ImageLimits {
@@ -75,6 +77,7 @@ export class ImageStore {
   readonly limits: ImageLimits;
   readonly clock: Clock;
   readonly logger: Logger;
+  readonly #layersInUse: () => Promise<ReadonlySet<string>>;
   readonly #images = new Map<string, ImageRecord>();
   /** Layers that are being unpacked; a second image that needs one waits for the first. */
   readonly #unpacking = new Map<string, Promise<void>>();
@@ -89,6 +92,7 @@ export class ImageStore {
     this.clock = options.clock;
     this.logger = options.logger;
     this.limits = { ...DEFAULT_IMAGE_LIMITS, ...options.limits };
+    this.#layersInUse = options.layersInUse ?? (() => Promise.resolve(new Set()));
   }
 
   static async open(options: ImageStoreOptions): Promise<ImageStore> {
@@ -225,7 +229,12 @@ export class ImageStore {
 
   /** Takes away layers and configurations that belong to no image. */
   async collect(inUse: ReadonlySet<string> = new Set()): Promise<void> {
-    const layers = new Set([...inUse, ...this.#claims.keys(), ...this.#unpacking.keys()]);
+    const layers = new Set([
+      ...inUse,
+      ...(await this.#layersInUse()),
+      ...this.#claims.keys(),
+      ...this.#unpacking.keys(),
+    ]);
     for (const image of this.#images.values()) for (const diffId of image.diffIds) layers.add(diffId);
     for (const name of await readdir(this.#path('layers'))) {
       if (layers.has(`sha256:${name}`)) continue;

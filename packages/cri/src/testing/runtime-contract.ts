@@ -172,6 +172,33 @@ export function describeRuntimeContract(name: string, open: () => Promise<Runtim
       await expect(service().containerStatus(id)).rejects.toThrow(RuntimeNotFoundError);
     });
 
+    it('runs many pods at once, and none of them after its sandbox was stopped', async () => {
+      const starting = Array.from({ length: 6 }, async (_, index) => {
+        const { container, sandbox } = subject.workload('runs');
+        const sandboxConfig = testSandboxConfig(`crowd-${index}`, sandbox);
+        const sandboxId = await service().runPodSandbox(sandboxConfig);
+        const config = testContainerConfig('main', subject.image, container);
+        const id = await service().createContainer(sandboxId, config, sandboxConfig);
+        // Half of them are stopped while their container is on its way.
+        const started = service()
+          .startContainer(id)
+          .catch((error: Error) => error.message);
+        if (index % 2 === 1) {
+          await service().stopPodSandbox(sandboxId);
+          await started;
+        } else {
+          expect(await started).toBeUndefined();
+        }
+        return { sandboxId, id, state: (await service().containerStatus(id)).state };
+      });
+      const pods = await Promise.all(starting);
+      for (const [index, { state }] of pods.entries()) {
+        if (index % 2 === 0) expect(state).toBe('CONTAINER_RUNNING');
+        else expect(state).not.toBe('CONTAINER_RUNNING');
+      }
+      await Promise.all(pods.map(({ sandboxId }) => service().removePodSandbox(sandboxId)));
+    });
+
     it('refuses what makes no sense', async () => {
       await expect(service().podSandboxStatus('0'.repeat(64))).rejects.toThrow(RuntimeNotFoundError);
       await expect(service().containerStatus('0'.repeat(64))).rejects.toThrow(RuntimeNotFoundError);

@@ -30,8 +30,7 @@ export async function createContainer(
   sandboxConfig: PodSandboxConfig,
 ): Promise<string> {
   const sandbox = engine.sandbox(sandboxId);
-  if (sandbox.state !== 'SANDBOX_READY')
-    throw new Error(`sandbox container ${JSON.stringify(sandboxId)} is not running`);
+  requireReady(sandbox);
   const image = engine.images.find(config.image);
   if (image === undefined) throw new RuntimeNotFoundError(`image ${JSON.stringify(config.image)}: not found`);
   const imageConfig = await engine.images.config(image);
@@ -96,11 +95,17 @@ export async function createContainer(
   }
 }
 
+function requireReady(sandbox: SandboxRecord): void {
+  if (sandbox.state === 'SANDBOX_READY') return;
+  throw new Error(`sandbox container ${JSON.stringify(sandbox.id)} is not running`);
+}
+
 /** Starts a created container. When that fails it has ended, with code 128 and the reason `StartError`. */
 export async function startContainer(engine: Engine, id: string): Promise<void> {
   await engine.exclusive(id, async () => {
     const container = engine.container(id);
     if (container.state !== 'CONTAINER_CREATED') throw new Error(`container is in ${container.state} state`);
+    requireReady(engine.sandbox(container.sandboxId));
     const paths = containerPaths(engine.layout, id);
     const { tty, stdin, stdinOnce } = container.config;
     try {

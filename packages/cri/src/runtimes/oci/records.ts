@@ -108,3 +108,15 @@ export async function readRecords<T extends { readonly id: string }>(
   }
   return { records, incomplete };
 }
+
+/** DiffIDs of the layers that the containers of a data directory stand on, whether or not a runtime has it open. */
+export async function recordedLayers(dataDir: string, logger: Logger): Promise<ReadonlySet<string>> {
+  const directory = join(dataDir, 'containers');
+  try {
+    const { records } = await readRecords<ContainerRecord>(directory, 'container.json', logger);
+    return new Set(records.flatMap(({ diffIds }) => diffIds));
+  } catch (error) {
+    if (isNotFound(error)) return new Set(); // no container was ever made
+    throw error;
+  }
+}

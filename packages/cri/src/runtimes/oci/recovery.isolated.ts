@@ -2,11 +2,12 @@ import { spawn } from 'node:child_process';
 import { readdir, readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { realClock, sleep } from '@k8ts/base';
+import { realClock, silentLogger, sleep } from '@k8ts/base';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { BUSYBOX_IMAGE } from '../../testing/busybox-image.ts';
 import { testContainerConfig, testSandboxConfig } from '../../testing/pod-configs.ts';
 import type { TestContainerOptions } from '../../testing/pod-configs.ts';
+import { openOfflineImages } from './offline-images.ts';
 import { mountpoints } from './rootfs.ts';
 import { openTestRuntime } from './test-runtime.ts';
 import type { TestOciRuntime } from './test-runtime.ts';
@@ -84,6 +85,28 @@ describe('the embedded runtime after a restart', () => {
       reason: 'Error',
     });
     expect((await subject.runtime.runtimeService.containerStatus(created)).exitCode).toBe(0);
+  });
+
+  it('keeps the layers of running containers when images are removed while no runtime is there', async () => {
+    const id = await start('while sleep 0.05; do cat /etc/group > /dev/null && echo ok; done');
+    await subject.runtime[Symbol.asyncDispose]();
+    const images = await openOfflineImages({
+      dataDir: join(subject.directory, 'data'),
+      clock: realClock,
+      logger: silentLogger,
+    });
+    await images.remove(BUSYBOX_IMAGE);
+    await images.collect();
+    const layers = join(subject.directory, 'data/images/layers');
+    expect(await readdir(layers)).toHaveLength(1);
+    await subject.reopen();
+    const { runtimeService } = subject.runtime;
+    expect((await runtimeService.execSync(id, ['cat', '/etc/group'], 5)).stdout.toString()).toContain(
+      'root:x:0',
+    );
+    await runtimeService.removePodSandbox((await runtimeService.containerStatus(id)).sandboxId);
+    await subject.runtime.images.collect();
+    expect(await readdir(layers)).toEqual([]);
   });
 
   it('says so when it cannot know how a container ended', async () => {

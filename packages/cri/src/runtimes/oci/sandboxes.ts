@@ -61,9 +61,16 @@ export async function runSandbox(
 export async function stopSandbox(engine: Engine, id: string): Promise<void> {
   const sandbox = engine.sandboxes.get(id);
   if (sandbox === undefined) return;
-  await Promise.all(engine.containersOf(id).map((container) => killContainer(engine, container.id)));
-  if (sandbox.state === 'SANDBOX_NOTREADY' && !sandbox.networked) return;
+  const stopped = sandbox.state === 'SANDBOX_NOTREADY' && !sandbox.networked;
+  // First, so that nothing starts in it any more; then what is on its way to running gets there and is killed.
   sandbox.state = 'SANDBOX_NOTREADY';
+  await Promise.all(
+    engine.containersOf(id).map(async (container) => {
+      await engine.exclusive(container.id, () => Promise.resolve());
+      await killContainer(engine, container.id);
+    }),
+  );
+  if (stopped) return;
   await dismantle(engine, sandbox);
   await engine.saveSandbox(sandbox);
 }
@@ -82,8 +89,8 @@ export async function removeSandbox(engine: Engine, id: string): Promise<void> {
 
 /** Gives back network, processes, namespaces and mounts; what is gone already is fine. */
 async function dismantle(engine: Engine, sandbox: SandboxRecord): Promise<void> {
-  // Also what a kill of ours left half started, of which no record tells.
-  await killBelow(engine, sandbox.cgroup);
+  // Also what a kill of ours left half started. A group that we were given may hold others' processes.
+  if (sandbox.config.linux.cgroupParent === '') await killBelow(engine, sandbox.cgroup);
   await signalProcess(sandbox.pause, SIGKILL);
   sandbox.pause = undefined;
   if (sandbox.networked) {
