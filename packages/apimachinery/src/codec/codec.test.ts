@@ -401,6 +401,21 @@ describe('YAML', () => {
     expect(() => parseYaml(text)).toThrow(message);
   });
 
+  test('as deep as allowed, and not deeper', () => {
+    const flow = (depth: number): string => `a: ${'['.repeat(depth - 1)}${']'.repeat(depth - 1)}`;
+    const block = (depth: number): string =>
+      Array.from({ length: depth }, (_, i) => `${' '.repeat(i)}a:`).join('\n');
+    for (const text of [flow(200), block(200), '- '.repeat(200)]) {
+      const { value } = parseYaml(text);
+      expect(parseYaml(formatYaml(value)).value).toEqual(value);
+    }
+    for (const text of [flow(203), block(203), '- '.repeat(203)])
+      expect(() => parseYaml(text)).toThrow('exceeded max depth');
+    expect(() => formatYaml(JSON.parse(`${'['.repeat(300)}${']'.repeat(300)}`))).toThrow(
+      'exceeded max depth',
+    );
+  });
+
   test('__proto__ is a name like others', () => {
     const { value } = parseYaml('__proto__:\n  polluted: 1\n');
     expect(({} as Record<string, unknown>)['polluted']).toBeUndefined();

@@ -5,7 +5,7 @@
 import { Composer, CST, isScalar, Lexer, LineCounter, Parser, stringify, visit } from 'yaml';
 import type { Document, DocumentOptions, ParseOptions, SchemaOptions, Tags } from 'yaml';
 import { goQuote } from '../go-quote.ts';
-import { isWithinDepth, MAX_JSON_DEPTH } from '../json.ts';
+import { isWithinDepth } from '../json.ts';
 import type { JsonValue } from '../json.ts';
 
 /** The text is no YAML, or more than is safe to expand. */
@@ -21,6 +21,8 @@ export interface ParsedYaml {
 
 /** Aliases may repeat what they name this often in all; a few lines could otherwise stand for gigabytes. */
 const MAX_ALIASES = 100;
+/** The library takes up to 1.5 kB of stack for a level. Manifests stay far below. */
+const MAX_DEPTH = 200;
 const UNKNOWN_TO_KUBERNETES: ReadonlySet<string> = new Set([
   'tag:yaml.org,2002:timestamp',
   'tag:yaml.org,2002:binary',
@@ -91,8 +93,7 @@ function documentsOf(text: string, lineCounter: LineCounter): readonly Document.
         break;
       default:
     }
-    if (flowDepth > MAX_JSON_DEPTH || indicatorsOnLine > MAX_JSON_DEPTH)
-      throw new YamlError('exceeded max depth');
+    if (flowDepth > MAX_DEPTH || indicatorsOnLine > MAX_DEPTH) throw new YamlError('exceeded max depth');
     for (const token of parser.next(lexeme)) tokens.push(token);
   }
   for (const token of parser.end()) tokens.push(token);
@@ -100,11 +101,11 @@ function documentsOf(text: string, lineCounter: LineCounter): readonly Document.
   return [...new Composer(OPTIONS).compose(tokens)] as Document.Parsed[];
 }
 
-/** Collections nested at most MAX_JSON_DEPTH deep, the document itself not counted. */
+/** Collections nested at most MAX_DEPTH deep, the document itself not counted. */
 function areWithinDepth(tokens: readonly CST.Token[]): boolean {
   let level: readonly CST.Token[] = tokens;
   for (let depth = 0; level.length > 0; depth++) {
-    if (depth > MAX_JSON_DEPTH + 1) return false;
+    if (depth > MAX_DEPTH + 1) return false;
     const below: CST.Token[] = [];
     for (const token of level) {
       if (token.type === 'document') {
@@ -129,7 +130,7 @@ function valueOf(document: Document.Parsed, lineCounter: LineCounter): JsonValue
   }
   try {
     const value = (document.toJS({ maxAliasCount: MAX_ALIASES }) as JsonValue | undefined) ?? null;
-    if (!isWithinDepth(value)) throw new YamlError('exceeded max depth');
+    if (!isWithinDepth(value, MAX_DEPTH)) throw new YamlError('exceeded max depth'); // aliases may nest
     return value;
   } catch (cause) {
     throw asYamlError(cause);
@@ -164,8 +165,9 @@ function duplicateKeys(document: Document.Parsed, lineCounter: LineCounter): rea
   return [`error converting YAML to JSON: yaml: unmarshal errors:\n${lines.join('\n')}`];
 }
 
-/** With sorted keys, as `kubectl get -o yaml` and the API's `application/yaml` look. */
+/** With sorted keys, as `kubectl get -o yaml` and the API's `application/yaml` look. Throws YamlError beyond MAX_DEPTH. */
 export function formatYaml(value: unknown): string {
+  if (!isWithinDepth(value, MAX_DEPTH)) throw new YamlError('exceeded max depth');
   return stringify(value, {
     version: '1.1',
     sortMapEntries: true,

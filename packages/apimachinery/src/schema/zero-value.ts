@@ -1,7 +1,7 @@
 /**
  * What Go writes of a struct in which nothing is set: structs that are no pointers, and scalars and collections without
  * `omitempty`. Objects of the API always have these fields (`spec: {}`, `rules: []`), so code may rely on them. Custom
- * resources have none.
+ * resources have none: their fields are compiled as pointers.
  *
  * Unlike Go, empty lists and maps are written as such and not as null, and zero times are left out.
  */
