@@ -34,7 +34,7 @@ describe('on virtual time', () => {
     );
 
   test('a Deployment becomes ready pods on different nodes', async () => {
-    await deployments().create(deployment('web', 3) as appsv1.Deployment);
+    await deployments().create(deployment('web', 3));
     await virtual.clock.advanceUntil(async () => (await readyPods()).length === 3, 60_000);
     const nodes = (await readyPods()).map(({ spec }) => spec.nodeName);
     expect(new Set(nodes).size).toBe(3);
@@ -43,7 +43,7 @@ describe('on virtual time', () => {
   });
 
   test('a rolling update replaces all pods and never has too few', async () => {
-    await deployments().create(deployment('web', 4) as appsv1.Deployment);
+    await deployments().create(deployment('web', 4));
     await virtual.clock.advanceUntil(async () => (await readyPods()).length === 4, 60_000);
     await deployments().patch(
       'web',
@@ -60,7 +60,7 @@ describe('on virtual time', () => {
   });
 
   test('five minutes after a node has failed, its pods run elsewhere', async () => {
-    await deployments().create(deployment('web', 3) as appsv1.Deployment);
+    await deployments().create(deployment('web', 3));
     await virtual.clock.advanceUntil(async () => (await readyPods()).length === 3, 60_000);
     const [victim] = virtual.cluster.nodes.names as [string];
     await virtual.cluster.nodes.fail(victim);
@@ -78,7 +78,7 @@ describe('on virtual time', () => {
   });
 
   test('deleting a Deployment takes its ReplicaSet and pods along', async () => {
-    await deployments().create(deployment('web', 3) as appsv1.Deployment);
+    await deployments().create(deployment('web', 3));
     await virtual.clock.advanceUntil(async () => (await readyPods()).length === 3, 60_000);
     await deployments().delete('web');
     await virtual.clock.advanceUntil(async () => (await pods().list()).items.length === 0, 120_000);
@@ -94,7 +94,7 @@ describe('on virtual time', () => {
     await inShop.create({
       ...deployment('web', 2),
       metadata: { name: 'web', namespace: 'shop' },
-    } as appsv1.Deployment);
+    });
     await virtual.clock.advance(10_000);
     await namespaces.delete('shop');
     await virtual.clock.advanceUntil(

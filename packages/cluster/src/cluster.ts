@@ -5,7 +5,7 @@ import type { Client } from '@k8ts/client';
 import { createClient } from '@k8ts/client';
 import type { ControllerOptions } from '@k8ts/controllers';
 import { createKubeletServer, startSimulatedNodes } from '@k8ts/kubelet';
-import type { SimulatedNodes, SimulatedNodesOptions } from '@k8ts/kubelet';
+import type { ServedNode, SimulatedNodes, SimulatedNodesOptions } from '@k8ts/kubelet';
 import { createMemoryStore } from '@k8ts/store';
 import type { Store } from '@k8ts/store';
 import { userInfo } from '@k8ts/apiserver';
@@ -75,10 +75,8 @@ export class Cluster implements AsyncDisposable {
     try {
       const store = options.store ?? createMemoryStore({ clock, logger });
       const pki = await ensureClusterPki({ hosts: LOOPBACK, nodeHosts: LOOPBACK, clock });
-      let nodes: SimulatedNodes | undefined;
-      const kubeletServer = scope.use(
-        createKubeletServer({ nodes: () => nodes?.served ?? [], clock, logger }),
-      );
+      const served: ServedNode[] = [];
+      const kubeletServer = scope.use(createKubeletServer({ nodes: () => served, clock, logger }));
       const kubelets = scope.use(inProcessKubelets(() => kubeletServer.trusted));
       const controlPlane = scope.use(
         await startControlPlane({
@@ -105,7 +103,7 @@ export class Cluster implements AsyncDisposable {
         }),
       );
       await controlPlane.controllersReady;
-      nodes = scope.use(
+      const nodes = scope.use(
         await startSimulatedNodes({
           client: controlPlane.clientFor('k8ts:simulated-nodes', 'system:masters'),
           clock,
@@ -115,6 +113,7 @@ export class Cluster implements AsyncDisposable {
           ...options.simulation,
         }),
       );
+      served.push(...nodes.served);
       return new Cluster({ scope, controlPlane, nodes, metrics, pki: serve ? pki : undefined });
     } catch (error) {
       await scope[Symbol.asyncDispose]();

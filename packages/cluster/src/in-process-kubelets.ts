@@ -1,8 +1,7 @@
 import { createServer } from 'node:http';
 import { duplexPair } from 'node:stream';
 import type { KubeletConnection } from '@k8ts/apiserver';
-
-type RequestHandlers = ReturnType<typeof import('@k8ts/kubelet').createKubeletServer>['trusted'];
+import type { RequestHandlers } from '@k8ts/kubelet';
 
 /**
  * Kubelets of the same process, reached without a socket: the API server, which has authenticated and authorized the

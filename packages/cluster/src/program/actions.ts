@@ -5,7 +5,7 @@ import { removeFromKubeconfig, UserError } from '@k8ts/cli';
 import type { ClusterStatus, DirectoryOptions, ProgramActions, Progress } from '@k8ts/cli';
 import { createClient, createHttpTransport, loadKubeconfig } from '@k8ts/client';
 import { corev1 } from '@k8ts/api';
-import { ImageStore } from '@k8ts/cri';
+import { openOfflineImages } from '@k8ts/cri';
 import { dataLayout } from '../data-layout.ts';
 import type { DataLayout } from '../data-layout.ts';
 import { removeNodeRemains } from '../node.ts';
@@ -137,7 +137,7 @@ async function withImages<T>(
   const layout = dataLayout(options.dataDir);
   const state = await readState(layout.state);
   if (state !== undefined && isRunning(state)) return use(remoteImages(layout.control));
-  const store = await ImageStore.open({ directory: `${layout.containers}/images`, clock, logger });
+  const store = await openOfflineImages({ dataDir: layout.containers, clock, logger });
   return use(
     imageOperations(store, async (image) => {
       await store.remove(image);

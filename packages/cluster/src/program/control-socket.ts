@@ -2,7 +2,7 @@ import { createReadStream } from 'node:fs';
 import { chmod, rm } from 'node:fs/promises';
 import { createServer, request as httpRequest } from 'node:http';
 import type { IncomingMessage } from 'node:http';
-import { Readable } from 'node:stream';
+import type { Readable } from 'node:stream';
 import { errorMessage } from '@k8ts/base';
 import type { ImageRow } from '@k8ts/cli';
 import { UserError } from '@k8ts/cli';

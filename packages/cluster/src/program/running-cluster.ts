@@ -107,7 +107,7 @@ export async function startCluster(
           nodeName: options.nodeName,
           nodeIp,
           pki,
-          clientFor: controlPlane.clientFor,
+          clientFor: (user, ...groups) => controlPlane.clientFor(user, ...groups),
           containers,
           staticPodPath: options.staticPodPath,
           clock,
