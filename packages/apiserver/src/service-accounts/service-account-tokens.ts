@@ -49,7 +49,7 @@ export interface NamedReference {
 export interface TokenKeys {
   /** PEM, EC P-256 or RSA; signs. */
   readonly privateKey: string;
-  /** PEM. Accepted are tokens of any of them. */
+  /** PEM; private keys count by their public half. Accepted are tokens of any of them. */
   readonly publicKeys: readonly string[];
 }
 
@@ -98,7 +98,9 @@ export function createServiceAccountTokens(options: {
   const publicKeys = options.keys.publicKeys.map((pem) => {
     const key = createPublicKey(pem);
     const algorithm = key.asymmetricKeyType === 'ec' ? ('ES256' as const) : ('RS256' as const);
-    return { pem, kid: keyId(pem), algorithm, jwk: key.export({ format: 'jwk' }) };
+    // A private key stands for its public half, as upstream's --service-account-key-file takes either.
+    const publicPem = key.export({ type: 'spki', format: 'pem' }) as string;
+    return { pem: publicPem, kid: keyId(pem), algorithm, jwk: key.export({ format: 'jwk' }) };
   });
   const signing = publicKeys.find(({ kid }) => kid === keyId(options.keys.privateKey)) ?? publicKeys[0];
   if (signing === undefined) throw new Error('service account tokens need a public key');
