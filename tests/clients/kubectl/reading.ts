@@ -139,7 +139,7 @@ export function testReading(session: Session): void {
     });
 
     it('describe pods', async () => {
-      const text = await kubectl.ok('describe', 'pods', '--selector=app=web');
+      const text = await kubectl.ok('describe', 'pods', '--selector=app=web', '--show-events');
       expect(text).toMatch(/^Controlled By: +ReplicaSet\/web-/m);
       expect(text).toMatch(/^ +Port: +80\/TCP$/m);
       expect(text).toMatch(/^ +Ready +True ?$/m);
