@@ -1,6 +1,6 @@
 import { mkdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { constants as osConstants } from 'node:os';
-import { dirname, join, resolve } from 'node:path';
+import { dirname, join } from 'node:path';
 import { errorMessage, sleep } from '@k8ts/base';
 import { RuntimeNotFoundError } from '../../contract.ts';
 import type { ContainerConfig, PodSandboxConfig } from '../../contract.ts';
@@ -12,7 +12,7 @@ import { containerSpec } from './oci-spec.ts';
 import { identifyProcess, isAlive, signalProcess } from './records.ts';
 import type { ContainerRecord, SandboxRecord } from './records.ts';
 import { mountImageReadonly, mountpoints, mountRootfs, unmount } from './rootfs.ts';
-import { resolveUser } from './users.ts';
+import { resolveInside, resolveUser } from './users.ts';
 import { seccompProfile } from './seccomp.ts';
 
 const SIGKILL = 9;
@@ -340,8 +340,8 @@ async function mountImages(
       throw new RuntimeNotFoundError(`image ${JSON.stringify(mount.image)}: not found`);
     const target = join(bundle, `image-${index}`);
     await mountImageReadonly(engine.images.layers(image), engine.images.layersRoot, target);
-    const subPath = resolve('/', mount.imageSubPath ?? '');
-    mounted.set(mount.containerPath, join(target, subPath));
+    // The image's links are followed inside the image: this path is mounted as seen from the node.
+    mounted.set(mount.containerPath, await resolveInside(target, mount.imageSubPath ?? ''));
   }
   return mounted;
 }

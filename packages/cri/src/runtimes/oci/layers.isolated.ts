@@ -5,7 +5,7 @@ import { sha256 } from '../../images/digest.ts';
 import { hostPlatform } from '../../images/manifest.ts';
 import { BUSYBOX_IMAGE } from '../../testing/busybox-image.ts';
 import { testContainerConfig, testSandboxConfig } from '../../testing/pod-configs.ts';
-import { openTestRuntime } from './test-runtime.ts';
+import { logText, openTestRuntime } from './test-runtime.ts';
 import type { TestOciRuntime } from './test-runtime.ts';
 
 async function tarOf(entries: Readonly<Record<string, string>>): Promise<Buffer> {
@@ -64,6 +64,48 @@ describe.each(['overlay', 'copy'])('layers as a container sees them, by %s', (ro
   });
   afterAll(async () => {
     await subject?.[Symbol.asyncDispose]();
+  });
+
+  it('mounts an image volume whose sub-path is a link, without leaving the image', async () => {
+    const { images, runtimeService } = subject.runtime;
+    const archive = pack();
+    archive.entry({ name: 'etc', type: 'symlink', linkname: '/inside' });
+    archive.entry({ name: 'inside/passwd', mode: 0o644 }, 'of the image');
+    archive.finalize();
+    const chunks: Buffer[] = [];
+    for await (const chunk of archive) chunks.push(chunk as Buffer);
+    const tar = Buffer.concat(chunks);
+    await images.add({
+      config: Buffer.from(
+        JSON.stringify({
+          ...hostPlatform(),
+          config: {},
+          rootfs: { type: 'layers', diff_ids: [sha256(tar)] },
+        }),
+      ),
+      openLayer: async () => Readable.from([tar]),
+      repoTags: ['docker.io/k8ts/volume:test'],
+      repoDigests: [],
+    });
+    const sandbox = testSandboxConfig('image-volume');
+    const sandboxId = await runtimeService.runPodSandbox(sandbox);
+    const config = testContainerConfig('main', BUSYBOX_IMAGE, {
+      command: ['sh', '-c', 'cat /volume/passwd; ls /volume'],
+      mounts: [
+        {
+          containerPath: '/volume',
+          hostPath: '',
+          readonly: true,
+          image: 'docker.io/k8ts/volume:test',
+          imageSubPath: '../etc',
+        },
+      ],
+    });
+    const id = await runtimeService.createContainer(sandboxId, config, sandbox);
+    await runtimeService.startContainer(id);
+    await subject.until(async () => (await runtimeService.containerStatus(id)).state === 'CONTAINER_EXITED');
+    expect(logText(await subject.readLog(id))).toBe('of the imagepasswd\n');
+    await runtimeService.removePodSandbox(sandboxId);
   });
 
   it('hides what upper layers took away, and is written to without changing the image', async () => {
