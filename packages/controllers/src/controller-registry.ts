@@ -1,4 +1,5 @@
 import type { ControllerDefinition } from './contract.ts';
+import { daemonSetController } from './daemonset/controller.ts';
 import { deploymentController } from './deployment/controller.ts';
 import { endpointsController } from './endpoints/controller.ts';
 import { endpointSliceController } from './endpointslice/controller.ts';
@@ -21,6 +22,7 @@ export const controllerRegistry: readonly ControllerDefinition[] = [
   deploymentController,
   replicaSetController,
   replicationController,
+  daemonSetController,
   endpointsController,
   endpointSliceController,
   garbageCollectorController,

@@ -34,11 +34,15 @@ export class Expectations {
   }
 
   expectCreations(key: string, count: number): void {
-    this.#byKey.set(key, { creations: count, deletions: new Set(), since: this.#clock.monotonic() });
+    this.expect(key, count, []);
   }
 
   expectDeletions(key: string, objects: readonly string[]): void {
-    this.#byKey.set(key, { creations: 0, deletions: new Set(objects), since: this.#clock.monotonic() });
+    this.expect(key, 0, objects);
+  }
+
+  expect(key: string, creations: number, deletions: readonly string[]): void {
+    this.#byKey.set(key, { creations, deletions: new Set(deletions), since: this.#clock.monotonic() });
   }
 
   creationObserved(key: string): void {

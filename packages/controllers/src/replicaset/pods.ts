@@ -46,12 +46,22 @@ export function podFromTemplate(
 }
 
 export async function createPod(
-  { client, recorder }: Actions,
+  actions: Actions,
   owner: ReplicaOwner,
   ownerType: ResourceType<KubeObject>,
 ): Promise<void> {
   const { template } = owner.spec;
   if (template === undefined) throw new Error('unable to create pods, no template');
+  await createPodFor(actions, template, owner, ownerType);
+}
+
+/** Makes a pod for an owner and says so, or why it could not. */
+export async function createPodFor(
+  { client, recorder }: Actions,
+  template: corev1.PodTemplateSpec,
+  owner: KubeObject,
+  ownerType: ResourceType<KubeObject>,
+): Promise<void> {
   const about = identityOf(owner, ownerType);
   try {
     const pod = await client
@@ -65,11 +75,11 @@ export async function createPod(
   }
 }
 
-/** A pod that is gone already counts as deleted. */
+/** Throws NotFound for a pod that is gone already. */
 export async function deletePod(
   { client, recorder }: Actions,
   pod: corev1.Pod,
-  owner: ReplicaOwner,
+  owner: KubeObject,
   ownerType: ResourceType<KubeObject>,
 ): Promise<void> {
   const about = identityOf(owner, ownerType);

@@ -3,6 +3,8 @@ import { formatTime, isConflict, isNotFound } from '@k8ts/apimachinery';
 import type { CancelTimer, Clock } from '@k8ts/base';
 import type { FakeApi } from '@k8ts/client/testing';
 
+import { targetNode } from '../daemonset/daemon-pods.ts';
+
 export interface PodRunnerOptions {
   /** Milliseconds from a pod's creation until it is ready. Default 1000. */
   readonly readyAfter?: number;
@@ -12,7 +14,7 @@ export interface PodRunnerOptions {
   readonly broken?: (pod: corev1.Pod) => boolean;
 }
 
-/** Stands in for scheduler and kubelets: binds pods, makes them ready after a while, and removes those that are deleted. */
+/** Stands in for scheduler and kubelets: binds pods (to the node that they name, otherwise to node-1), makes them ready after a while, and removes those that are deleted. */
 export async function runPods(
   api: FakeApi,
   clock: Clock,
@@ -49,7 +51,7 @@ export async function runPods(
       } else if (!started.has(uid)) {
         started.add(uid);
         later(0, async () => {
-          const target = { apiVersion: 'v1', kind: 'Node', name: 'node-1' };
+          const target = { apiVersion: 'v1', kind: 'Node', name: targetNode(pod) ?? 'node-1' };
           await pods.createSubresource(name, 'binding', { metadata: { name }, target });
         });
         if (broken(pod)) continue;
