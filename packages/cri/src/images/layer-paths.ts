@@ -47,8 +47,7 @@ export class LayerPaths {
   }
 
   add(path: string, type: 'file' | 'symlink' | 'other', target = ''): void {
-    if (this.#directories.has(path))
-      throw new Error(`the layer has ${JSON.stringify(path)} as a directory and as a file`);
+    if (this.#directories.has(path)) throw twoKinds(path);
     this.#symlinks.delete(path);
     this.#files.delete(path);
     if (type === 'symlink') this.#symlinks.set(path, target);
@@ -57,7 +56,7 @@ export class LayerPaths {
 
   /** Remembers a directory's attributes, in case its opaque mark comes later. */
   addDirectory(path: string, header: TarHeader): TarHeader {
-    this.#symlinks.delete(path);
+    if (this.#symlinks.has(path) || this.#files.has(path)) throw twoKinds(path);
     const known = this.#directories.get(path);
     const merged = known?.pax === undefined ? header : { ...header, pax: { ...known.pax, ...header.pax } };
     this.#directories.set(path, merged);
@@ -116,6 +115,10 @@ export class LayerPaths {
       throw new Error(`the layer has a path below a file: ${JSON.stringify(resolved)}`);
     return resolved;
   }
+}
+
+function twoKinds(path: string): Error {
+  return new Error(`the layer has ${JSON.stringify(path)} as a directory and as a file`);
 }
 
 /** The parts of an entry's name; `..` never leads above the root. */

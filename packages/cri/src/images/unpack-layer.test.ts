@@ -122,6 +122,14 @@ describe.skipIf(!isRoot)('unpacking a layer (needs root)', () => {
       'outside',
     ],
     [
+      'a file that was a link',
+      [
+        { name: 'a', type: 'symlink', linkname: '../outside' },
+        { name: 'a', content: 'evil' },
+      ],
+      'a',
+    ],
+    [
       'a whiteout through a link',
       [
         { name: 'door', type: 'symlink', linkname: '..' },
@@ -164,6 +172,15 @@ describe.skipIf(!isRoot)('unpacking a layer (needs root)', () => {
         { name: 'file/below', content: 'x' },
       ],
       /below a file/,
+    ],
+    [
+      'a link that becomes a directory',
+      [
+        { name: 'a', type: 'symlink', linkname: '..' },
+        { name: 'a/', type: 'directory' },
+        { name: 'a/outside', content: 'evil' },
+      ],
+      /as a directory and as a file/,
     ],
     ['a whiteout of nothing', [{ name: '.wh.', content: '' }], /impossible name/],
     ['a whiteout of the parent', [{ name: 'a/.wh...', content: '' }], /impossible name/],

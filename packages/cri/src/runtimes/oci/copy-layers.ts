@@ -11,8 +11,9 @@ export async function copyLayers(layers: readonly string[], target: string): Pro
   await mkdir(target, { recursive: true, mode: 0o755 });
   for (const [index, layer] of layers.entries()) {
     if (index > 0) {
+      // In this order: afterwards no parent of an opaque directory is a link that leads elsewhere.
+      await clearPlaces(layer, target);
       for (const path of await opaqueDirectories(layer)) await empty(join(target, path));
-      await applyWhiteouts(layer, target);
     }
     // `cp -a` copies whiteout devices too; they are taken away behind it.
     await run('cp', ['--archive', '--reflink=auto', `${layer}/.`, target]);
@@ -20,16 +21,15 @@ export async function copyLayers(layers: readonly string[], target: string): Pro
   }
 }
 
-/** Removes from `target` what the layer hides, and what is of another kind in the layer. */
-async function applyWhiteouts(layer: string, target: string): Promise<void> {
+/** Removes from `target` what the layer hides or replaces. */
+async function clearPlaces(layer: string, target: string): Promise<void> {
   for (const entry of await readdir(layer, { withFileTypes: true })) {
     const below = join(target, entry.name);
     const existing = await lstat(below).catch(() => undefined);
     if (existing === undefined) continue;
-    if (entry.isDirectory() && existing.isDirectory()) await applyWhiteouts(join(layer, entry.name), below);
-    else if (entry.isCharacterDevice() || entry.isDirectory() !== existing.isDirectory()) {
-      await rm(below, { recursive: true, force: true });
-    }
+    // Whatever is not a directory in both goes: `cp` would follow a link that is in its place, out to the node's files.
+    if (entry.isDirectory() && existing.isDirectory()) await clearPlaces(join(layer, entry.name), below);
+    else await rm(below, { recursive: true, force: true });
   }
 }
 

@@ -1,3 +1,5 @@
+import { readFile, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { pack } from 'tar-stream';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { Readable } from 'node:stream';
@@ -105,6 +107,44 @@ describe.each(['overlay', 'copy'])('layers as a container sees them, by %s', (ro
     await runtimeService.startContainer(id);
     await subject.until(async () => (await runtimeService.containerStatus(id)).state === 'CONTAINER_EXITED');
     expect(logText(await subject.readLog(id))).toBe('of the imagepasswd\n');
+    await runtimeService.removePodSandbox(sandboxId);
+  });
+
+  it('replaces links of lower layers instead of following them', async () => {
+    const { images, runtimeService } = subject.runtime;
+    const outside = join(subject.directory, 'outside');
+    await writeFile(outside, 'of the node');
+    const linked = pack();
+    linked.entry({ name: 'file', type: 'symlink', linkname: outside });
+    linked.entry({ name: 'directory', type: 'symlink', linkname: subject.directory });
+    linked.finalize();
+    const chunks: Buffer[] = [];
+    for await (const chunk of linked) chunks.push(chunk as Buffer);
+    const base = images.find(BUSYBOX_IMAGE) ?? expect.fail('no busybox');
+    const tars = [
+      Buffer.concat(chunks),
+      await tarOf({ file: 'of the image', 'directory/': '', 'directory/outside': 'of the image' }),
+    ];
+    await images.add({
+      config: Buffer.from(
+        JSON.stringify({
+          ...hostPlatform(),
+          config: { Cmd: ['cat', '/file', '/directory/outside'] },
+          rootfs: { type: 'layers', diff_ids: [...base.diffIds, ...tars.map(sha256)] },
+        }),
+      ),
+      openLayer: async (index) => Readable.from([tars[index - 1] ?? expect.fail('the base is here already')]),
+      repoTags: ['docker.io/k8ts/links:test'],
+      repoDigests: [],
+    });
+    const sandbox = testSandboxConfig('links');
+    const sandboxId = await runtimeService.runPodSandbox(sandbox);
+    const config = testContainerConfig('main', 'docker.io/k8ts/links:test');
+    const id = await runtimeService.createContainer(sandboxId, config, sandbox);
+    await runtimeService.startContainer(id);
+    await subject.until(async () => (await runtimeService.containerStatus(id)).state === 'CONTAINER_EXITED');
+    expect(logText(await subject.readLog(id))).toBe('of the imageof the image');
+    expect(await readFile(outside, 'utf8')).toBe('of the node');
     await runtimeService.removePodSandbox(sandboxId);
   });
 
