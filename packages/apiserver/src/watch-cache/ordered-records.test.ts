@@ -60,11 +60,9 @@ describe('ordered records', () => {
     const before = records.snapshot('', '\uffff');
     records.set(record('bb', 2));
     records.delete('a');
-    expect(before.flatMap(({ records: leaf, from, to }) => leaf.slice(from, to).map(({ key }) => key))).toEqual([
-      'a',
-      'b',
-      'c',
-    ]);
+    expect(
+      before.flatMap(({ records: leaf, from, to }) => leaf.slice(from, to).map(({ key }) => key)),
+    ).toEqual(['a', 'b', 'c']);
     expect(keysOf(records)).toEqual(['b', 'bb', 'c']);
   });
 

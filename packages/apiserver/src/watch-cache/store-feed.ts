@@ -8,6 +8,9 @@ import { CompactedError, prefixEnd, type Store, type StoreEvent, type WatchHandl
 
 export const REGISTRY_PREFIX = '/registry/';
 
+/** Milliseconds before a watch that ended is opened again. */
+const REOPEN_DELAY = 500;
+
 export interface FeedSubscriber {
   /** In order; all events of a revision come in one call. */
   onEvents(events: readonly StoreEvent[], revision: number): void;
@@ -88,25 +91,30 @@ export class StoreFeed implements AsyncDisposable {
   }
 
   #open(): void {
+    // A watch that has ended may have events on their way; its successor brings them again.
+    const opening = { isCurrent: true };
     const watch = this.store.watch({
       start: REGISTRY_PREFIX,
       end: prefixEnd(REGISTRY_PREFIX),
       startRevision: this.#revision + 1,
       onEvents: (events, revision) => {
+        if (!opening.isCurrent) return;
         this.#dispatch(events, revision);
         this.#advance(revision);
       },
       onProgress: (revision) => {
-        if (revision > this.#revision) this.#advance(revision);
+        if (opening.isCurrent && revision > this.#revision) this.#advance(revision);
       },
       onEnd: (error) => {
-        if (this.#watch === watch) this.#ended(error);
+        if (!opening.isCurrent) return;
+        opening.isCurrent = false;
+        this.#ended(error);
       },
     });
     this.#watch = watch;
     watch.ready.then(
       () => {
-        this.#healthy = true;
+        if (opening.isCurrent) this.#healthy = true;
       },
       () => undefined, // onEnd tells
     );
@@ -119,22 +127,21 @@ export class StoreFeed implements AsyncDisposable {
     this.#logger.warn('the watch on the store ended; opening it again', {
       error: error === undefined ? '' : errorMessage(error),
     });
-    const gap = error instanceof CompactedError;
-    this.#cancelRetry = this.#clock.setTimeout(() => {
-      if (!gap) {
+    const reopen = error instanceof CompactedError ? () => this.#startAnew(error) : () => this.#open();
+    this.#cancelRetry = this.#clock.setTimeout(reopen, REOPEN_DELAY);
+  }
+
+  /** Events were compacted away before they were seen: everybody reads again from what is there now. */
+  #startAnew(error: Error): void {
+    this.store.revision().then(
+      (revision) => {
+        if (this.#closed) return;
+        this.#advance(Math.max(this.#revision, revision));
         this.#open();
-        return;
-      }
-      this.store.revision().then(
-        (revision) => {
-          if (this.#closed) return;
-          this.#revision = Math.max(this.#revision, revision);
-          this.#open();
-          for (const subscriber of this.#subscribers.values()) subscriber.onGap();
-        },
-        (failure: unknown) => this.#ended(failure instanceof CompactedError ? failure : error),
-      );
-    }, 500);
+        for (const subscriber of this.#subscribers.values()) subscriber.onGap();
+      },
+      () => this.#ended(error),
+    );
   }
 
   #advance(revision: number): void {
