@@ -136,8 +136,8 @@ function kubeApiServer({ clock, random, logger }: ActionContext): ComponentComma
 async function openStore(flags: Flags, { clock, logger }: ActionContext): Promise<Store> {
   const servers = flags['etcd-servers'] as string;
   if (servers.startsWith('lmdb:')) return openLmdbStore({ directory: servers.slice(5), clock, logger });
-  const read = async (name: string): Promise<string | undefined> =>
-    flags[name] === undefined ? undefined : readFile(flags[name], 'utf8');
+  const read = async (name: string): Promise<Buffer | undefined> =>
+    flags[name] === undefined ? undefined : readFile(flags[name]);
   const [ca, cert, key] = [
     await read('etcd-cafile'),
     await read('etcd-certfile'),
