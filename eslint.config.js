@@ -23,9 +23,18 @@ export default tseslint.config(
       '@typescript-eslint/no-unused-vars': ['error', { argsIgnorePattern: '^_', varsIgnorePattern: '^_' }],
       '@typescript-eslint/no-explicit-any': 'error',
       '@typescript-eslint/require-await': 'off',
-      '@typescript-eslint/switch-exhaustiveness-check': ['error', { considerDefaultExhaustiveForUnions: true }],
-      '@typescript-eslint/prefer-promise-reject-errors': ['error', { allowEmptyReject: false, allowThrowingUnknown: true }],
-      '@typescript-eslint/only-throw-error': ['error', { allowThrowingUnknown: true, allowThrowingAny: false }],
+      '@typescript-eslint/switch-exhaustiveness-check': [
+        'error',
+        { considerDefaultExhaustiveForUnions: true },
+      ],
+      '@typescript-eslint/prefer-promise-reject-errors': [
+        'error',
+        { allowEmptyReject: false, allowThrowingUnknown: true },
+      ],
+      '@typescript-eslint/only-throw-error': [
+        'error',
+        { allowThrowingUnknown: true, allowThrowingAny: false },
+      ],
       eqeqeq: 'error',
       'no-restricted-globals': ['error', ...timers],
       'no-restricted-properties': ['error', ...wallClock],
@@ -40,7 +49,16 @@ export default tseslint.config(
   },
   {
     // Where time and chance enter the program, and where measuring or waiting for real things is the point.
-    files: ['packages/base/src/**', '**/*.test.ts', '**/testing/**', 'tests/**', 'bench/**', 'examples/**', 'tools/**'],
+    files: [
+      'packages/base/src/**',
+      '**/*.test.ts',
+      '**/*.isolated.ts',
+      '**/testing/**',
+      'tests/**',
+      'bench/**',
+      'examples/**',
+      'tools/**',
+    ],
     rules: {
       'no-restricted-globals': 'off',
       'no-restricted-properties': 'off',
