@@ -67,8 +67,9 @@ export function formatAddress(family: IpFamily, value: bigint): string {
 /** `fd00:0::1` → `fd00::1`: one text for one address, to compare and to look up. Undefined for what is no address. */
 export function canonicalAddress(address: string): string | undefined {
   const family = familyOf(address);
-  const value = parseAddress(address);
-  return family === undefined || value === undefined ? undefined : formatAddress(family, value);
+  if (family === 'IPv4') return address; // isIP takes no other writing of one than this
+  const value = family === undefined ? undefined : parseIpv6(address);
+  return value === undefined ? undefined : formatAddress('IPv6', value);
 }
 
 /** Undefined for what is no CIDR. */

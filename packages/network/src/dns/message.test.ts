@@ -199,13 +199,13 @@ describe('encodeResponse', () => {
         name: 'a.b.cluster.local',
         type: 'CNAME',
         ttl: 5,
-        data: expect.stringMatching(/^c\.b\.cluster\.local$/i),
+        data: 'c.B.cluster.local',
       },
       {
         name: 'x.cluster.local',
         type: 'PTR',
         ttl: 70_000,
-        data: expect.stringMatching(/^a\.b\.cluster\.local$/i),
+        data: 'A.B.cluster.local',
       },
       { name: 'cluster.local', type: 'NS', ttl: 5, data: 'ns.dns.cluster.local' },
       {

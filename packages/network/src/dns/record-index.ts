@@ -69,7 +69,7 @@ export class RecordIndex {
     }
     for (const ip of records.reverse.keys()) {
       let holders = this.#reverse.get(ip);
-      if (holders === undefined) this.#reverse.set(ip, (holders = new Map()));
+      if (holders === undefined) this.#reverse.set(ip, (holders = new Map<string, ServiceRecords>()));
       holders.set(key, records);
     }
   }

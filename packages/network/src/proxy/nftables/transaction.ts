@@ -97,7 +97,7 @@ export class RuleBook {
     }
     for (const [element, value] of rules.elements) {
       let claims = this.#claims.get(element);
-      if (claims === undefined) this.#claims.set(element, (claims = new Map()));
+      if (claims === undefined) this.#claims.set(element, (claims = new Map<string, string>()));
       claims.set(service, value);
     }
     if (rules.chains.size + rules.elements.size === 0) this.#services.delete(service);
