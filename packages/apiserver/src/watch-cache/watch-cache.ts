@@ -29,6 +29,8 @@ const JOINED_LIFETIME = 30_000;
 /** Milliseconds a request waits for a revision that this server has not seen yet (upstream: blockTimeout). */
 export const REVISION_WAIT = 3_000;
 const LOAD_PAGE = 2_000;
+/** Milliseconds between attempts to read what was missed. */
+const RELOAD_DELAY = 1_000;
 /** Initial events are handed over in parts, so that a watch on many objects does not hold the event loop. */
 const INITIAL_PART = 512;
 
@@ -79,6 +81,7 @@ export class WatchCache implements FeedSubscriber {
   #flushScheduled = false;
   #cancelBookmarks: (() => void) | undefined;
   #cancelDrop: (() => void) | undefined;
+  #cancelReload: (() => void) | undefined;
   #closed = false;
   /** Grows with every change, so that what was derived from the records can tell whether it still holds. */
   changes = 0;
@@ -121,6 +124,7 @@ export class WatchCache implements FeedSubscriber {
     this.#options.feed.unsubscribe(this.#options.prefix);
     this.#cancelBookmarks?.();
     this.#cancelDrop?.();
+    this.#cancelReload?.();
     for (const watcher of [...this.#watchers]) watcher.end(undefined);
   }
 
@@ -161,6 +165,15 @@ export class WatchCache implements FeedSubscriber {
     this.#ring = new EventRing(this.revision, this.#options.ringLimits ?? DEFAULT_RING_LIMITS);
     const gone = expired('The resourceVersion for the provided watch is too old.');
     for (const watcher of [...this.#watchers]) watcher.end(gone);
+    this.#reload();
+  }
+
+  /** Rules inside the server read the cache and cannot wait for it, so it is filled again at once. */
+  #reload(): void {
+    if (this.#closed) return;
+    this.load().catch(() => {
+      this.#cancelReload = this.#options.clock.setTimeout(() => this.#reload(), RELOAD_DELAY);
+    });
   }
 
   /** What lies in the range of keys and in the selection's namespace; the caller applies its selectors. */
