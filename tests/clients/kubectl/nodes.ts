@@ -1,7 +1,8 @@
 import { beforeAll, describe, expect, it } from 'vitest';
 
+import { until } from '../../support/waiting.ts';
 import type { Kubectl } from './program.ts';
-import { until, type Session } from './session.ts';
+import type { Session } from './session.ts';
 
 /** cordon, drain, taint: last, since they move pods about. */
 export function testNodes(session: Session): void {

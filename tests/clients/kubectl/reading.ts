@@ -1,7 +1,8 @@
 import { beforeAll, describe, expect, it } from 'vitest';
 
+import { until } from '../../support/waiting.ts';
 import type { Kubectl } from './program.ts';
-import { until, type Session } from './session.ts';
+import type { Session } from './session.ts';
 
 /** get in all its outputs, describe, events and watching. */
 export function testReading(session: Session): void {

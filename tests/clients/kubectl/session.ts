@@ -6,6 +6,7 @@ import { corev1 } from '@k8ts/api';
 import { Cluster } from '@k8ts/cluster';
 import { afterAll, beforeAll } from 'vitest';
 
+import { until } from '../../support/waiting.ts';
 import { createKubectl, type Kubectl } from './program.ts';
 import type { KubectlVersion } from './versions.ts';
 
@@ -61,13 +62,4 @@ export function useSession({ minor, path }: KubectlVersion): Session {
       return kubectl.in(name);
     },
   };
-}
-
-/** Asks again and again; throws after ten seconds. */
-export async function until(condition: () => Promise<boolean>): Promise<void> {
-  const deadline = Date.now() + 10_000;
-  while (!(await condition())) {
-    if (Date.now() > deadline) throw new Error(`does not hold after 10 s: ${condition.toString()}`);
-    await new Promise((resolve) => setTimeout(resolve, 20));
-  }
 }
