@@ -1,5 +1,6 @@
 /** The few things that most strategies do with `metadata`, `spec` and `status`. */
-import type { Draft, KubeObject, ResourceType } from '@k8ts/api';
+import { schemaOf, type Draft, type KubeObject, type ResourceType } from '@k8ts/api';
+import { zeroObjectOf } from '@k8ts/apimachinery';
 import type { StrategyContext, SubresourceStrategy } from './contract.ts';
 import { fieldComparison } from './semantic-equal.ts';
 
@@ -12,9 +13,17 @@ export function keepField(object: Draft<KubeObject>, old: KubeObject, field: str
   else (object as unknown as Fields)[field] = value;
 }
 
-/** What clients may not say when they create an object. */
+/** What clients may not say when they create an object. What is left are the fields that are always there. */
 export function dropStatus(object: Draft<KubeObject>): void {
-  delete (object as unknown as Fields)['status'];
+  const { apiVersion = '', kind = '' } = object;
+  const slash = apiVersion.indexOf('/');
+  const schema = schemaOf(
+    slash < 0 ? '' : apiVersion.slice(0, slash),
+    apiVersion.slice(slash + 1),
+    kind,
+  )?.fields.get('status')?.schema;
+  if (schema === undefined) delete (object as unknown as Fields)['status'];
+  else (object as unknown as Fields)['status'] = structuredClone(zeroObjectOf(schema));
 }
 
 export function firstGeneration(object: Draft<KubeObject>): void {
