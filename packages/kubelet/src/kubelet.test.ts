@@ -142,8 +142,8 @@ describe('a kubelet', () => {
     await pods().delete('web');
     await until(() => phase('web') === undefined);
     await until(async () => (await readdir(join(directory, 'pods'))).length === 0);
-    expect(await readdir(join(directory, 'pod-logs'))).toEqual([]);
-    expect(kubelet.served.pods()).toEqual([]);
+    await until(async () => (await readdir(join(directory, 'pod-logs'))).length === 0);
+    await until(() => kubelet.served.pods().length === 0);
   });
 
   it('waits for what a pod refers to, and says so', async () => {

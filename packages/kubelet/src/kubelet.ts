@@ -2,11 +2,11 @@ import { mkdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 
 import { corev1 } from '@k8ts/api';
-import { errorMessage, every, type Logger, Scope, sleep } from '@k8ts/base';
+import { errorMessage, type Logger, Scope } from '@k8ts/base';
 import { createEventRecorder, createInformerFactory, type EventRecorder, type Informer } from '@k8ts/client';
-import type { RuntimeStatus } from '@k8ts/cri';
 
 import { admitPod } from './admission.ts';
+import { runBackground } from './background.ts';
 import { abortable } from './deadline.ts';
 import { ConfigObjects } from './config-objects.ts';
 import type { NodeDns } from './container/dns.ts';
@@ -18,10 +18,9 @@ import {
   KUBELET_VERSION,
   type KubeletOptions,
 } from './kubelet-options.ts';
-import { rotateLog } from './logs/log-rotation.ts';
 import { goArch, goOs, machineFacts, machineUsage } from './node/machine-facts.ts';
 import { NodeReporter } from './node/node-reporter.ts';
-import type { NodeFacts, NodeHealth } from './node/node-status.ts';
+import type { NodeFacts } from './node/node-status.ts';
 import { NodeHost } from './node-host.ts';
 import { createBackOff } from './pod/back-off.ts';
 import { createLifecycleRunner } from './pod/lifecycle-hooks.ts';
@@ -30,12 +29,12 @@ import { isMirrorPod, isStaticPod, podKey, podUid, terminationGracePeriod } from
 import { killPod } from './pod/pod-killer.ts';
 import { PodWorkers } from './pod/pod-workers.ts';
 import { RuntimeCache } from './pod/runtime-cache.ts';
-import { isRunning } from './pod/runtime-state.ts';
 import type { Node, Pod, Service } from './pod/types.ts';
 import { httpGet } from './probes/http-target.ts';
 import { ProbeManager } from './probes/probe-manager.ts';
 import { createProber, createSourceProber } from './probes/prober.ts';
 import { createCgroupManager, noCgroups } from './resources/cgroup-manager.ts';
+import { RuntimeHealth } from './runtime-health.ts';
 import type { ServedNode } from './server/served-node.ts';
 import { MirrorPods } from './static/mirror-pods.ts';
 import { runStaticPodSource } from './static/static-pod-source.ts';
@@ -60,11 +59,6 @@ export interface Kubelet extends AsyncDisposable {
   takeDown(gracePeriod: number): Promise<void>;
 }
 
-const RELIST_INTERVAL = 10_000;
-const HOUSEKEEPING_INTERVAL = 60_000;
-const LOG_INTERVAL = 10_000;
-const RUNTIME_CHECK_INTERVAL = 5_000;
-const RUNTIME_RETRY = 1_000;
 const CRASH_BACK_OFF = [10_000, 300_000] as const;
 
 /** Starts the kubelet of this machine. Rejects when its directories cannot be made or the runtime does not answer. */
@@ -188,7 +182,8 @@ async function start(options: KubeletOptions, scope: Scope): Promise<Kubelet> {
   });
 
   // ---- the node
-  let runtimeStatus: RuntimeStatus | Error = await runtimeStatusOf(options);
+  const runtimeHealth = new RuntimeHealth(runtime.runtimeService);
+  await runtimeHealth.check();
   const reporter = new NodeReporter({
     client,
     clock,
@@ -204,7 +199,7 @@ async function start(options: KubeletOptions, scope: Scope): Promise<Kubelet> {
       ...(options.taints === undefined ? {} : { taints: options.taints }),
     },
     facts: () => facts,
-    health: () => Promise.resolve(healthOf(runtimeStatus)),
+    health: () => Promise.resolve(runtimeHealth.node),
     images: () => runtime.imageService.listImages(),
   });
 
@@ -223,7 +218,9 @@ async function start(options: KubeletOptions, scope: Scope): Promise<Kubelet> {
     crashBackOff: createBackOff(...CRASH_BACK_OFF),
     hostIps: () => hostIps,
     admit: (pod) => admitPod({ pod, node: reporter.node, activePods: workers.active(), os: goOs() }),
-    notReadyReason: () => networkProblem(runtimeStatus),
+    admitAlone: (pod) => admitPod({ pod, node: reporter.node, activePods: [], os: goOs() }),
+    resize: (pod, container, id) => nodeHost.resize(pod, container, id),
+    notReadyReason: () => runtimeHealth.networkProblem,
     prepare: (pod, abort) => nodeHost.prepare(pod, abort),
     sandboxConfig: (pod, attempt) => nodeHost.sandboxConfig(pod, attempt),
     containerConfig: (pod, startRequest, context) => nodeHost.containerConfig(pod, startRequest, context),
@@ -339,86 +336,22 @@ async function start(options: KubeletOptions, scope: Scope): Promise<Kubelet> {
       (error) => logger.error('Static pods cannot be read', { error: errorMessage(error) }),
     );
 
-  // ---- what goes on in the background
-  const guarded = (what: string, task: () => Promise<void>) => async (): Promise<void> => {
-    try {
-      await task();
-    } catch (error) {
-      if (!signal.aborted) logger.warn(what, { error: errorMessage(error) });
-    }
-  };
-  scope.run(
-    every(
-      clock,
-      RELIST_INTERVAL,
-      signal,
-      guarded('Cannot list containers', () => runtimeCache.relist()),
-    ),
-  );
-  scope.run(
-    every(
-      clock,
-      RUNTIME_CHECK_INTERVAL,
-      signal,
-      guarded('Cannot ask the runtime for its status', async () => {
-        const before = healthOf(runtimeStatus).notReady.join();
-        runtimeStatus = await runtimeStatusOf(options);
-        if (healthOf(runtimeStatus).notReady.join() !== before) await reporter.report(signal);
-      }),
-    ),
-  );
-  scope.run(fastUntilReady());
-  async function fastUntilReady(): Promise<void> {
-    await podsKnown;
-    while (healthOf(runtimeStatus).notReady.length > 0 && !signal.aborted) {
-      await sleep(clock, RUNTIME_RETRY / 4, signal);
-      runtimeStatus = await runtimeStatusOf(options);
-    }
-    await reporter.report(signal);
-  }
-  const housekeeping = guarded('Housekeeping failed', async () => {
-    if (!podInformer.synced) return;
-    await workers.endOrphans();
-    const known = new Set([...workers.pods().map(podUid), ...runtimeCache.podUids()]);
-    await cgroups.removeOrphans(known);
-    await cgroups.updateClasses(workers.active());
-    for (const uid of await volumes.podUids())
-      if (!known.has(uid)) {
-        await volumes.tearDown(uid);
-        await nodeHost.removeDirectory(uid);
-      }
-    for (const pod of workers.pods()) {
-      const refresh = tokens.nextRefresh(podUid(pod));
-      if (refresh !== undefined && refresh <= clock.now() + HOUSEKEEPING_INTERVAL)
-        refreshVolumes(podUid(pod));
-    }
-    reconcileMirrors();
+  runBackground({
+    options,
+    logger,
+    scope,
+    podsKnown,
+    runtimeHealth,
+    runtimeCache,
+    workers,
+    reporter,
+    cgroups,
+    volumes,
+    nodeHost,
+    tokens,
+    refreshVolumes,
+    reconcileMirrors,
   });
-  scope.run(
-    podsKnown.then(housekeeping).then(() => every(clock, HOUSEKEEPING_INTERVAL, signal, housekeeping)),
-  );
-  scope.run(
-    every(
-      clock,
-      LOG_INTERVAL,
-      signal,
-      guarded('Log rotation failed', async () => {
-        for (const pod of workers.active())
-          for (const status of runtimeCache.peek(podUid(pod)).containers)
-            if (isRunning(status) && status.logPath !== '')
-              await rotateLog(
-                status.logPath,
-                status.id,
-                {
-                  maxSize: options.containerLogMaxSize ?? 10 * 1024 * 1024,
-                  maxFiles: options.containerLogMaxFiles ?? 5,
-                  reopen: (id) => runtime.runtimeService.reopenContainerLog(id),
-                },
-                clock.now(),
-              );
-      }),
-    ),
-  );
 
   const withStatus = (pod: Pod): Pod => ({ ...pod, status: statuses.get(podUid(pod)) ?? pod.status ?? {} });
   const served: ServedNode = {
@@ -452,7 +385,7 @@ async function start(options: KubeletOptions, scope: Scope): Promise<Kubelet> {
         await volumes.tearDown(uid);
         await nodeHost.removeDirectory(uid);
       }
-      await cgroups.removeOrphans(new Set());
+      await cgroups.removeOrphans(() => false);
     },
     [Symbol.asyncDispose]: () => scope[Symbol.asyncDispose](),
   };
@@ -473,40 +406,4 @@ function nodeHandler(seen: (node: Node) => void): { added: typeof seen; updated:
 function podCidrOf(node: Node | undefined): string {
   const { podCIDRs, podCIDR } = node?.spec ?? {};
   return podCIDRs !== undefined && podCIDRs.length > 0 ? podCIDRs.join(',') : (podCIDR ?? '');
-}
-
-async function runtimeStatusOf({ runtime }: KubeletOptions): Promise<RuntimeStatus | Error> {
-  try {
-    return await runtime.runtimeService.status();
-  } catch (error) {
-    return error instanceof Error ? error : new Error(String(error));
-  }
-}
-
-/** pkg/kubelet/runtime.go: what keeps a node from being ready. */
-function healthOf(status: RuntimeStatus | Error): NodeHealth {
-  const base = { memoryPressure: false, diskPressure: false, pidPressure: false };
-  if (status instanceof Error)
-    return {
-      ...base,
-      notReady: [`container runtime status check may not have completed yet: ${status.message}`],
-    };
-  const notReady: string[] = [];
-  for (const [type, text] of [
-    ['RuntimeReady', 'container runtime not ready'],
-    ['NetworkReady', 'container runtime network not ready'],
-  ] as const) {
-    const condition = status.conditions.find((candidate) => candidate.type === type);
-    if (condition === undefined || !condition.status)
-      notReady.push(
-        `${text}: ${type}=false reason:${condition?.reason ?? ''} message:${condition?.message ?? ''}`,
-      );
-  }
-  return { ...base, notReady };
-}
-
-function networkProblem(status: RuntimeStatus | Error): string | undefined {
-  return healthOf(status).notReady.find(
-    (text) => text.includes('network not ready') || status instanceof Error,
-  );
 }

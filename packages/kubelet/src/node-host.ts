@@ -24,7 +24,7 @@ import { type ContainerContext, PodPreparationError, type SandboxRequest } from 
 import { isHostNetwork, podName, podNamespace, podUid } from './pod/pod-spec.ts';
 import { findStatus, isRunning } from './pod/runtime-state.ts';
 import type { RuntimeCache } from './pod/runtime-cache.ts';
-import type { Pod, ResourceList, Secret, Service } from './pod/types.ts';
+import type { Container, Pod, ResourceList, Secret, Service } from './pod/types.ts';
 import type { CgroupManager } from './resources/cgroup-manager.ts';
 import { containerResources } from './resources/linux-resources.ts';
 import { containerMounts, terminationDirectory } from './volumes/container-mounts.ts';
@@ -146,6 +146,19 @@ export class NodeHost {
         targetContainerId: targetStatus?.id,
         seccompRoot: this.#options.seccompRoot,
       }),
+    });
+  }
+
+  /** New limits for a running container and its pod. */
+  async resize(pod: Pod, container: Container, containerId: string): Promise<void> {
+    const { cgroups, runtime, memoryCapacity } = this.#options;
+    await cgroups.ensure(pod);
+    const { oomScoreAdj: _fixed, ...resources } = containerResources(pod, container, memoryCapacity);
+    // A limit that was taken away must be said, or the old one stays.
+    await runtime.runtimeService.updateContainerResources(containerId, {
+      cpuQuota: -1,
+      memoryLimitInBytes: 0,
+      ...resources,
     });
   }
 

@@ -70,6 +70,11 @@ export function statusPatch(
     const gone = Object.keys(before ?? {}).filter((field) => !Object.hasOwn(condition, field));
     return [{ ...condition, ...Object.fromEntries(gone.map((field) => [field, null])) }];
   });
-  if (changed.length > 0) patch['conditions'] = changed;
+  const lost = (current.conditions ?? []).flatMap(({ type }) =>
+    KUBELET_CONDITIONS.has(type) && !wanted.conditions?.some((condition) => condition.type === type)
+      ? [{ type, $patch: 'delete' }]
+      : [],
+  );
+  if (changed.length + lost.length > 0) patch['conditions'] = [...changed, ...lost];
   return Object.keys(patch).length === 0 ? undefined : { metadata: { uid }, status: patch };
 }

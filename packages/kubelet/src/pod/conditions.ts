@@ -9,6 +9,7 @@ export const KUBELET_CONDITIONS: ReadonlySet<string> = new Set([
   'Initialized',
   'ContainersReady',
   'PodReadyToStartContainers',
+  'PodResizePending',
 ]);
 
 /** A condition before the status manager has given it its times. Empty texts are left out. */

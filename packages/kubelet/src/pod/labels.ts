@@ -3,6 +3,7 @@ import { createHash } from 'node:crypto';
 import type { Labels } from '@k8ts/cri';
 
 import { podName, podNamespace, podUid, terminationGracePeriod } from './pod-spec.ts';
+import { resourceKey } from './resource-key.ts';
 import type { Container, Pod } from './types.ts';
 
 /**
@@ -18,6 +19,8 @@ const HASH_ANNOTATION = 'io.kubernetes.container.hash';
 const RESTART_COUNT_ANNOTATION = 'io.kubernetes.container.restartCount';
 const TERMINATION_MESSAGE_PATH_ANNOTATION = 'io.kubernetes.container.terminationMessagePath';
 const TERMINATION_MESSAGE_POLICY_ANNOTATION = 'io.kubernetes.container.terminationMessagePolicy';
+/** Ours: cpu and memory that it was started with, see `resourceKey`. */
+const RESOURCES_ANNOTATION = 'k8ts.io/container.resources';
 const POD_TERMINATION_GRACE_PERIOD_ANNOTATION = 'io.kubernetes.pod.terminationGracePeriod';
 
 export function sandboxLabels(pod: Pod): Labels {
@@ -49,6 +52,7 @@ export function containerAnnotations(pod: Pod, container: Container, restartCoun
     [TERMINATION_MESSAGE_PATH_ANNOTATION]: container.terminationMessagePath ?? '/dev/termination-log',
     [TERMINATION_MESSAGE_POLICY_ANNOTATION]: container.terminationMessagePolicy ?? 'File',
     [POD_TERMINATION_GRACE_PERIOD_ANNOTATION]: String(terminationGracePeriod(pod)),
+    [RESOURCES_ANNOTATION]: resourceKey(container),
   };
 }
 
@@ -67,6 +71,8 @@ export interface ContainerMarks {
   readonly terminationMessagePolicy: string;
   /** Seconds. */
   readonly terminationGracePeriod: number;
+  /** See `resourceKey`; empty when it is not known. */
+  readonly resources: string;
 }
 
 /** Reads the annotations back; `attempt` stands in where they are missing. */
@@ -77,6 +83,7 @@ export function containerMarks(annotations: Labels, attempt: number): ContainerM
     terminationMessagePath: annotations[TERMINATION_MESSAGE_PATH_ANNOTATION] ?? '',
     terminationMessagePolicy: annotations[TERMINATION_MESSAGE_POLICY_ANNOTATION] ?? 'File',
     terminationGracePeriod: integer(annotations[POD_TERMINATION_GRACE_PERIOD_ANNOTATION]) ?? 30,
+    resources: annotations[RESOURCES_ANNOTATION] ?? '',
   };
 }
 

@@ -10,6 +10,7 @@ import {
   podUid,
   restartPolicy,
 } from './pod-spec.ts';
+import { type Resize, resizeOf } from './resize.ts';
 import { findStatus, isRunning, type PodRuntimeState, sandboxVerdict } from './runtime-state.ts';
 import type { Container, Pod } from './types.ts';
 
@@ -27,6 +28,8 @@ export interface PlanInput {
   readonly backOff: BackOff;
   /** Milliseconds since the epoch. */
   readonly now: number;
+  /** What a container was last resized to, see `resourceKey`. */
+  readonly resized: (containerId: string) => string | undefined;
 }
 
 /** What is to be done for a pod that should run, in the order of the fields. */
@@ -34,6 +37,8 @@ export interface PodPlan {
   /** Kill what runs and the sandbox: it is replaced, or nothing of the pod will run again. */
   readonly killPod: boolean;
   readonly containersToKill: readonly ContainerToKill[];
+  /** Those that get other limits while they run. */
+  readonly containersToResize: readonly Resize[];
   readonly createSandbox: boolean;
   /** The sandbox there is; empty for none. */
   readonly sandboxId: string;
@@ -75,6 +80,7 @@ interface Draft {
   killPod: boolean;
   createSandbox: boolean;
   readonly kill: ContainerToKill[];
+  readonly resize: Resize[];
   initToStart: number[];
   readonly containersToStart: number[];
   readonly ephemeralToStart: number[];
@@ -91,6 +97,7 @@ export function planPod(input: PlanInput): PodPlan {
     killPod: verdict.changed,
     createSandbox: verdict.changed,
     kill: [],
+    resize: [],
     initToStart: [],
     containersToStart: [],
     ephemeralToStart: [],
@@ -139,6 +146,8 @@ function draftExistingSandbox(input: PlanInput, draft: Draft): void {
     }
     const wrong = whatIsWrong(input, container, status);
     if (wrong === undefined) {
+      const resize = resizeOf(pod, container, status, input.resized(status.id));
+      if (resize !== undefined) draft.resize.push(resize);
       keep++;
       continue;
     }
@@ -161,7 +170,7 @@ function draftExistingSandbox(input: PlanInput, draft: Draft): void {
 const KILLED_EXIT_CODE = 137;
 
 function whatIsWrong(
-  { probes }: PlanInput,
+  { pod, probes, resized }: PlanInput,
   container: Container,
   status: ContainerStatus,
 ): { message: string; reason: ContainerToKill['reason'] } | undefined {
@@ -171,6 +180,8 @@ function whatIsWrong(
     return { message: `Container ${container.name} failed liveness probe`, reason: 'LivenessProbe' };
   if (probes.startup(status.id) === 'Failure')
     return { message: `Container ${container.name} failed startup probe`, reason: 'StartupProbe' };
+  if (resizeOf(pod, container, status, resized(status.id))?.restart === true)
+    return { message: `Container ${container.name} resize requires restart`, reason: '' };
   return undefined;
 }
 
@@ -302,6 +313,7 @@ function finish(input: PlanInput, draft: Draft, attempt: number, sandboxId: stri
   return {
     killPod: draft.killPod,
     containersToKill: draft.kill,
+    containersToResize: draft.resize,
     createSandbox: draft.createSandbox,
     sandboxId,
     attempt,

@@ -10,7 +10,7 @@ import type { LifecycleRunner } from './lifecycle-hooks.ts';
 import type { ContainerToStart } from './plan.ts';
 import type { RuntimeCache } from './runtime-cache.ts';
 import type { PodEnding } from './status.ts';
-import type { Pod } from './types.ts';
+import type { Container, Pod } from './types.ts';
 
 /**
  * What a pod worker needs of its node. The real kubelet and the simulated node differ only here: the one prepares volumes,
@@ -44,6 +44,10 @@ export interface PodHost {
   sandboxConfig(pod: Pod, attempt: number): Promise<SandboxRequest>;
   /** Throws an error whose message becomes that of `CreateContainerConfigError`. */
   containerConfig(pod: Pod, start: ContainerToStart, context: ContainerContext): Promise<ContainerConfig>;
+  /** Gives a running container the resources of its spec. */
+  resize(pod: Pod, container: Container, containerId: string): Promise<void>;
+  /** Whether the pod would fit if it were the only one. */
+  admitAlone(pod: Pod): PodEnding | undefined;
   /** For pulling the image, from the pod's pull secrets. */
   credentials(pod: Pod, image: string): Promise<readonly RegistryAuth[]>;
   /** Nothing of the pod runs any more: takes back what `prepare` made. Twice is harmless. */

@@ -335,4 +335,52 @@ describe('the life of a pod', () => {
     expect(node.pod('web')).toBeUndefined();
     expect(finished.slice(0, 2)).toEqual(['app', 'two']);
   });
+
+  it('gets other resources while it runs, when the node has them', async () => {
+    const resources = (cpu: string) => ({ requests: { cpu }, limits: { cpu } });
+    await using node = await startTestNode({
+      admit: ({ spec }) =>
+        spec.containers[0]?.resources?.requests?.['cpu'] === '9'
+          ? { reason: 'OutOfcpu', message: "Node didn't have enough resource: cpu" }
+          : undefined,
+    });
+    const resize = (cpu: string): Promise<void> =>
+      node.change('web', (pod) => ({
+        ...pod,
+        spec: { ...pod.spec, containers: [{ ...pod.spec.containers[0]!, resources: resources(cpu) }] },
+      }));
+    const shown = (): unknown => node.status('web').containerStatuses?.[0]?.resources;
+    await node.run(testPod({ containers: [testContainer('app', { resources: resources('1') })] }));
+    const id = node.status('web').containerStatuses?.[0]?.containerID;
+    await resize('2');
+    expect(shown()).toEqual(resources('2'));
+    expect(node.status('web').containerStatuses?.[0]?.containerID).toBe(id);
+    await resize('9');
+    expect(shown()).toEqual(resources('2'));
+    expect(node.status('web').conditions).toContainEqual(
+      expect.objectContaining({ type: 'PodResizePending', status: 'True', reason: 'Deferred' }),
+    );
+    await resize('3');
+    expect(shown()).toEqual(resources('3'));
+    expect(node.status('web').conditions?.map(({ type }) => type)).not.toContain('PodResizePending');
+  });
+
+  it('gets a new container for a resize when its policy wants one', async () => {
+    await using node = await startTestNode();
+    const container = (memory: string) =>
+      testContainer('app', {
+        resources: { limits: { memory } },
+        resizePolicy: [{ resourceName: 'memory', restartPolicy: 'RestartContainer' }],
+      });
+    await node.run(testPod({ containers: [container('1Gi')] }));
+    await node.change('web', (pod) => ({ ...pod, spec: { ...pod.spec, containers: [container('2Gi')] } }));
+    await node.clock.advance(3_000);
+    expect(node.status('web').containerStatuses?.[0]).toMatchObject({
+      restartCount: 1,
+      state: { running: {} },
+    });
+    expect(node.events).toContain(
+      'spec.containers{app}: Normal Killing Container app resize requires restart, will be restarted',
+    );
+  });
 });

@@ -12,13 +12,16 @@ import { killContainer, killPod } from './pod-killer.ts';
 import { formatPod, isHostNetwork, isSidecar, isTerminalPhase, podUid } from './pod-spec.ts';
 import { isRunning, type PodRuntimeState } from './runtime-state.ts';
 import { podStatus, type PodEnding } from './status.ts';
+import { resizePending, sameResources, withResourcesOf } from './resize.ts';
+import { resourceKey } from './resource-key.ts';
 import { superfluous } from './superfluous.ts';
-import type { Pod } from './types.ts';
+import type { Pod, PodCondition } from './types.ts';
 
 /** Milliseconds. */
 const FIRST_RETRY = 1_000;
 const LAST_RETRY = 10_000;
 const NETWORK_RETRY = 1_000;
+const RESIZE_RETRY = 10_000;
 
 /**
  * The life of one pod on this node:
@@ -50,10 +53,16 @@ export class PodWorker {
   /** Ends the waiting of a termination when it is to go faster. */
   #killAbort = new AbortController();
   #failures: ReadonlyMap<string, StartFailure> = new Map();
+  /** The pod with the resources that the node has allocated to it; its own, unless a resize waits. */
+  #allocated: Pod;
+  #resizePending: PodCondition | undefined;
+  /** By container id: what it was resized to since its start. */
+  readonly #resized = new Map<string, string>();
 
   constructor(host: PodHost, pod: Pod, onGone: (worker: PodWorker) => void) {
     this.#host = host;
     this.#pod = pod;
+    this.#allocated = pod;
     this.uid = podUid(pod);
     this.#onGone = onGone;
   }
@@ -178,6 +187,7 @@ export class PodWorker {
     if (this.#syncAbort.signal.aborted) this.#syncAbort = new AbortController();
     const { signal } = this.#syncAbort;
 
+    this.#allocate();
     let state = await host.runtimeCache.state(this.uid);
     const deadline = this.#deadline();
     if (deadline !== undefined && deadline <= host.clock.now()) {
@@ -213,6 +223,7 @@ export class PodWorker {
       }
     }
     const waits = [
+      ...(this.#resizePending === undefined ? [] : [RESIZE_RETRY]),
       ...(retry === undefined ? [] : [retry]),
       ...plan.backingOff.map(({ remaining }) => remaining),
       ...(deadline === undefined ? [] : [deadline - host.clock.now()]),
@@ -232,9 +243,30 @@ export class PodWorker {
     return false;
   }
 
+  /** A resize is granted when the node has room for it; until then the pod keeps what it has. */
+  #allocate(): void {
+    this.#resizePending = undefined;
+    if (!sameResources(this.#pod, this.#allocated)) {
+      const refusal = this.#host.admit(this.#pod);
+      if (refusal !== undefined) {
+        this.#resizePending = resizePending(this.#pod, refusal, this.#host.admitAlone(this.#pod));
+        this.#allocated = withResourcesOf(this.#pod, this.#allocated);
+        return;
+      }
+    }
+    this.#allocated = this.#pod;
+  }
+
   #plan(state: PodRuntimeState): PodPlan {
     const { probes, crashBackOff, clock } = this.#host;
-    return planPod({ pod: this.#pod, state, probes, backOff: crashBackOff, now: clock.now() });
+    return planPod({
+      pod: this.#allocated,
+      state,
+      probes,
+      backOff: crashBackOff,
+      now: clock.now(),
+      resized: (id) => this.#resized.get(id),
+    });
   }
 
   /** When activeDeadlineSeconds ends, in milliseconds since the epoch. */
@@ -247,7 +279,7 @@ export class PodWorker {
   /** Carries the plan out. Resolves to when a failed start is worth another try; throws what ends the whole attempt. */
   async #execute(plan: PodPlan, state: PodRuntimeState, signal: AbortSignal): Promise<number | undefined> {
     const host = this.#host;
-    const pod = this.#pod;
+    const pod = this.#allocated;
     if (plan.killPod) {
       if (plan.createSandbox && plan.sandboxId !== '')
         host.events.event(
@@ -260,6 +292,10 @@ export class PodWorker {
     } else {
       for (const { status, message, reason } of plan.containersToKill)
         await killContainer(host, pod, status, { message, reason, signal: this.#killAbort.signal });
+    }
+    for (const { container, status } of plan.containersToResize) {
+      await host.resize(pod, container, status.id);
+      this.#resized.set(status.id, resourceKey(container));
     }
     await this.#removeSuperfluous(state, plan);
     this.#reportBackOff(plan);
@@ -291,7 +327,7 @@ export class PodWorker {
 
   async #prepare(signal: AbortSignal): Promise<void> {
     try {
-      await this.#host.prepare(this.#pod, signal);
+      await this.#host.prepare(this.#allocated, signal);
     } catch (error) {
       if (error instanceof PodPreparationError)
         this.#host.events.event(podIdentity(this.#pod), 'Warning', error.reason, error.message);
@@ -310,7 +346,7 @@ export class PodWorker {
     for (const start of plan.containersToStart) {
       signal.throwIfAborted();
       try {
-        await startContainer(this.#host, { pod: this.#pod, start, sandboxId, sandbox, signal });
+        await startContainer(this.#host, { pod: this.#allocated, start, sandboxId, sandbox, signal });
       } catch (error) {
         if (signal.aborted) throw error;
         if (!(error instanceof StartError)) throw error;
@@ -365,7 +401,9 @@ export class PodWorker {
   #report(state: PodRuntimeState, terminal: boolean): string | undefined {
     const host = this.#host;
     const status = podStatus({
-      pod: this.#pod,
+      pod: sameResources(this.#pod, this.#allocated)
+        ? this.#pod
+        : withResourcesOf(this.#pod, this.#allocated),
       state,
       previous: host.statuses.get(this.uid) ?? this.#pod.status ?? {},
       failures: this.#failures,
@@ -374,6 +412,7 @@ export class PodWorker {
       hostIps: host.hostIps(),
       terminal,
       ended: terminal ? this.#ending : undefined,
+      resizePending: terminal ? undefined : this.#resizePending,
     });
     return host.statuses.set(this.#pod, status).phase;
   }

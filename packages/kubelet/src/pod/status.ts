@@ -34,6 +34,7 @@ export interface PodStatusInput {
   readonly terminal: boolean;
   /** The kubelet ends the pod: evicted, over its deadline, not admitted. */
   readonly ended?: PodEnding | undefined;
+  readonly resizePending?: PodCondition | undefined;
 }
 
 export interface PodEnding {
@@ -182,6 +183,7 @@ function conditionsOf(
     if (at >= 0) conditions[at] = disruption;
     else conditions.push(disruption);
   }
+  if (input.resizePending !== undefined) conditions.push(input.resizePending);
   const containersReady = containersReadyCondition(pod, statuses, phase);
   conditions.push(
     readyToStartContainersCondition(pod, state),

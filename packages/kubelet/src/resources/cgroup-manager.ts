@@ -20,8 +20,8 @@ export interface CgroupManager {
   remove(pod: Pod): Promise<void>;
   /** The weights of the classes follow the requests of their pods. */
   updateClasses(pods: readonly Pod[]): Promise<void>;
-  /** Removes the cgroups of pods that are not in `uids`. */
-  removeOrphans(uids: ReadonlySet<string>): Promise<void>;
+  /** Removes the cgroups of pods that are not known; asked after the cgroup was found, for new pods make theirs any time. */
+  removeOrphans(isKnown: (podUid: string) => boolean): Promise<void>;
 }
 
 export interface CgroupManagerOptions {
@@ -130,13 +130,13 @@ class FileCgroupManager implements CgroupManager {
     await this.#writeWeight(`${this.#root}/burstable`, cpuShares(burstable));
   }
 
-  async removeOrphans(uids: ReadonlySet<string>): Promise<void> {
+  async removeOrphans(isKnown: (podUid: string) => boolean): Promise<void> {
     for (const parent of [this.#root, ...CLASSES.map((name) => `${this.#root}/${name}`)]) {
       const found = new Set<string>();
       for (const hierarchy of this.#hierarchies)
         for (const name of await readdir(join(hierarchy, parent)).catch(() => [])) found.add(name);
       for (const name of found)
-        if (name.startsWith('pod') && !uids.has(name.slice(3))) await this.#removeTree(`${parent}/${name}`);
+        if (name.startsWith('pod') && !isKnown(name.slice(3))) await this.#removeTree(`${parent}/${name}`);
     }
   }
 

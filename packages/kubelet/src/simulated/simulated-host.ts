@@ -26,6 +26,7 @@ export interface SimulatedHostOptions {
   readonly crashBackOff: BackOff;
   readonly hostIps: readonly string[];
   readonly admit: (pod: Pod) => PodEnding | undefined;
+  readonly admitAlone?: (pod: Pod) => PodEnding | undefined;
   readonly wake: (podUid: string) => void;
 }
 
@@ -59,6 +60,8 @@ export function createSimulatedHost(options: SimulatedHostOptions): PodHost & Di
     crashBackOff: options.crashBackOff,
     hostIps: () => hostIps,
     admit: options.admit,
+    admitAlone: options.admitAlone ?? (() => undefined),
+    resize: (_pod, _container, id) => runtimeService.updateContainerResources(id, {}),
     notReadyReason: () => undefined,
     prepare: () => DONE,
     sandboxConfig: async (pod, attempt) => sandboxRequest(pod, attempt),

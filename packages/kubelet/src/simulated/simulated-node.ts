@@ -110,6 +110,7 @@ export class SimulatedNode {
       crashBackOff,
       hostIps: [this.address],
       admit: (pod) => admitPod({ pod, node: node(this.name), activePods: workers.active(), os: 'linux' }),
+      admitAlone: (pod) => admitPod({ pod, node: node(this.name), activePods: [], os: 'linux' }),
       wake: (uid) => workers.wake(uid),
     });
     const workers = new PodWorkers(host);

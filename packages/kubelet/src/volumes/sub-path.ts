@@ -7,9 +7,13 @@ import type { Mounter } from './mount-table.ts';
 /**
  * A path inside a volume, opened so that no link in it leads out of the volume: a container that writes to the volume
  * cannot exchange a directory for a link while another one is being started (CVE-2017-1002101). Missing directories are
- * made with `mode`. The caller closes the handle.
+ * made with `mode`; without one, nothing may be missing. The caller closes the handle.
  */
-export async function openInside(volume: string, subPath: string, mode: number): Promise<FileHandle> {
+export async function openInside(
+  volume: string,
+  subPath: string,
+  mode: number | undefined,
+): Promise<FileHandle> {
   const parts = subPath.split('/').filter((part) => part !== '' && part !== '.');
   if (parts.includes('..')) throw new Error(`subPath "${subPath}" must not contain ".."`);
   let current = await open(volume, constants.O_RDONLY | constants.O_DIRECTORY);
