@@ -16,6 +16,8 @@ export interface Cgroups {
   readonly mode: 'v2' | 'v1' | 'hybrid';
   /** Directory of a controller's tree (`memory`, `cpu`, `pids` …); with v2 always the same one. */
   readonly trees: ReadonlyMap<string, string>;
+  /** The v2 tree beside v1 trees: runc makes groups there too. */
+  readonly unified?: string;
 }
 
 export interface CgroupUsage {
@@ -45,12 +47,23 @@ export async function detectCgroups(): Promise<Cgroups> {
     }
   }
   const unified = await readFile(join(ROOT, 'unified/cgroup.controllers'), 'utf8').catch(() => '');
-  return { mode: unified.trim() === '' ? 'v1' : 'hybrid', trees };
+  const besides = await statfs(join(ROOT, 'unified')).catch(() => undefined);
+  return {
+    mode: unified.trim() === '' ? 'v1' : 'hybrid',
+    trees,
+    ...(besides?.type === CGROUP2_MAGIC && { unified: join(ROOT, 'unified') }),
+  };
 }
 
 /** Directories of one group in all trees. */
 function directories(cgroups: Cgroups, path: string): string[] {
   return [...new Set(cgroups.trees.values())].map((tree) => join(tree, path));
+}
+
+/** The same, and where else the OCI runtime may have made it. */
+function allDirectories(cgroups: Cgroups, path: string): string[] {
+  const { unified } = cgroups;
+  return [...directories(cgroups, path), ...(unified === undefined ? [] : [join(unified, path)])];
 }
 
 function directory(cgroups: Cgroups, controller: string, path: string): string | undefined {
@@ -128,7 +141,7 @@ const REMOVAL_INTERVAL = 10;
 
 /** Removes a group with those below it, once the processes in it, which must have been killed, are gone. */
 export async function removeCgroup(clock: Clock, cgroups: Cgroups, path: string): Promise<void> {
-  for (const each of directories(cgroups, path)) {
+  for (const each of allDirectories(cgroups, path)) {
     for (let attempt = 1; ; attempt++) {
       try {
         await removeTree(each);
@@ -144,7 +157,7 @@ export async function removeCgroup(clock: Clock, cgroups: Cgroups, path: string)
 
 /** Removes a group that has nothing below it; one that has stays. */
 export async function removeEmptyCgroup(cgroups: Cgroups, path: string): Promise<void> {
-  for (const each of directories(cgroups, path)) await rmdir(each).catch(() => undefined);
+  for (const each of allDirectories(cgroups, path)) await rmdir(each).catch(() => undefined);
 }
 
 async function removeTree(path: string): Promise<void> {

@@ -1,4 +1,4 @@
-import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { mkdtemp, readdir, readFile, rm, stat } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { realClock, silentLogger, sleep } from '@k8ts/base';
@@ -60,7 +60,12 @@ export async function openTestRuntime(
       }
     },
     async [Symbol.asyncDispose]() {
+      const sandboxes = await runtime.runtimeService.listPodSandboxes();
       await runtime.destroyAll();
+      for (const { id } of sandboxes) {
+        const left = await cgroupsNamed(id);
+        if (left.length > 0) throw new Error(`control groups are left: ${left.join(', ')}`);
+      }
       await runtime[Symbol.asyncDispose]();
       await rm(directory, { recursive: true });
     },
@@ -76,4 +81,20 @@ export function logText(log: string): string {
       return (text ?? '') + (tag === 'F' ? '\n' : '');
     })
     .join('');
+}
+
+/** Control groups of pods for which nobody made one, in whatever tree. */
+async function cgroupsNamed(id: string): Promise<readonly string[]> {
+  const root = '/sys/fs/cgroup';
+  const candidates = [join(root, 'k8ts', id)];
+  for (const tree of await readdir(root)) candidates.push(join(root, tree, 'k8ts', id));
+  const found = await Promise.all(
+    candidates.map((path) =>
+      stat(path).then(
+        () => path,
+        () => undefined,
+      ),
+    ),
+  );
+  return found.filter((path) => path !== undefined);
 }
