@@ -1,9 +1,10 @@
 import { defineConfig } from 'vitest/config';
+import type { ViteUserConfig } from 'vitest/config';
 
 // Time limits are a safety net against hangs only; nothing is tuned to them.
 const common = { testTimeout: 120_000, hookTimeout: 120_000, pool: 'forks' as const };
 
-export default defineConfig({
+const config: ViteUserConfig = defineConfig({
   test: {
     maxWorkers: 2,
     reporters: ['default'],
@@ -25,3 +26,5 @@ export default defineConfig({
     ],
   },
 });
+
+export default config;

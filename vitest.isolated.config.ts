@@ -1,7 +1,8 @@
 import { defineConfig } from 'vitest/config';
+import type { ViteUserConfig } from 'vitest/config';
 
 /** Tests that make networks, mounts and containers. Run through `tools/isolated.sh`; see `describeIsolated`. */
-export default defineConfig({
+const config: ViteUserConfig = defineConfig({
   test: {
     include: ['packages/*/src/**/*.isolated.ts', 'tests/**/*.isolated.ts'],
     testTimeout: 60_000,
@@ -11,3 +12,5 @@ export default defineConfig({
     reporters: ['default'],
   },
 });
+
+export default config;
