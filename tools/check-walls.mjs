@@ -40,7 +40,7 @@ const forbidden = [
     name: 'testing-door-in-tests-only',
     comment: 'production code does not import test helpers',
     severity: 'error',
-    from: { path: '^packages/', pathNot: ['\\.test\\.ts$', '/src/testing/', '\\.bench\\.ts$'] },
+    from: { path: '^packages/', pathNot: ['\\.(test|isolated)\\.ts$', '/src/testing/', '\\.bench\\.ts$'] },
     to: { path: '/src/testing/' },
   },
   {
