@@ -1,4 +1,5 @@
-import { join } from 'node:path';
+import { createHash } from 'node:crypto';
+import { join, resolve } from 'node:path';
 
 /** What a cluster keeps below its data directory. */
 export interface DataLayout {
@@ -16,6 +17,11 @@ export interface DataLayout {
   readonly state: string;
   /** A socket on which that process takes orders. */
   readonly control: string;
+  /**
+   * Below which the pods' control groups are, `k8ts-<8 hexadecimal digits>/kubepods`: one for each data directory, since a
+   * kubelet takes every pod below its root that it does not know for an orphan, and the machine may run another one.
+   */
+  readonly cgroupRoot: string;
 }
 
 export function dataLayout(root: string): DataLayout {
@@ -30,5 +36,6 @@ export function dataLayout(root: string): DataLayout {
     kubeconfig: join(root, 'admin.kubeconfig'),
     state: join(root, 'state.json'),
     control: join(root, 'control.sock'),
+    cgroupRoot: `k8ts-${createHash('sha256').update(resolve(root)).digest('hex').slice(0, 8)}/kubepods`,
   };
 }

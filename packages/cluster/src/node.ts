@@ -9,6 +9,7 @@ import {
   createAuthorizer,
   createKubeletServer,
   DEFAULT_KUBELET_PORT,
+  removeCgroups,
   startKubelet,
 } from '@k8ts/kubelet';
 import type { Kubelet } from '@k8ts/kubelet';
@@ -91,6 +92,7 @@ export async function openNodeContainers({
       async destroy() {
         await runtime.destroyAll();
         await network.destroy();
+        await removeCgroups({ clock, logger, root: layout.cgroupRoot });
       },
       [Symbol.asyncDispose]: () => runtime[Symbol.asyncDispose](),
     };
@@ -129,6 +131,7 @@ export async function startLocalNode(options: LocalNodeOptions): Promise<LocalNo
         logger: logger.child({ component: 'kubelet' }),
         metrics,
         rootDir: layout.kubelet,
+        cgroupRoot: layout.cgroupRoot,
         clusterDns: [CLUSTER_DNS_IP],
         clusterDomain: CLUSTER_DOMAIN,
         ...(options.staticPodPath === undefined ? {} : { staticPodPath: options.staticPodPath }),

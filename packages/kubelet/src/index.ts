@@ -15,3 +15,5 @@ export type {
   SimulatedNodeSpec,
 } from './simulated/simulated-nodes.ts';
 export type { SimulatedNode } from './simulated/simulated-node.ts';
+export { removeCgroups } from './resources/cgroup-manager.ts';
+export type { CgroupManagerOptions } from './resources/cgroup-manager.ts';

@@ -1,6 +1,6 @@
 import { existsSync } from 'node:fs';
 import { mkdir, readdir, readFile, rmdir, writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 
 import { type Clock, errorMessage, type Logger, sleep } from '@k8ts/base';
 
@@ -58,14 +58,29 @@ export const noCgroups: CgroupManager = {
   removeOrphans: () => Promise.resolve(),
 };
 
+const DEFAULT_ROOT = 'kubepods';
+
+interface Hierarchies {
+  readonly unified: boolean;
+  readonly mountpoints: readonly string[];
+}
+
+function findHierarchies(mountpoint = '/sys/fs/cgroup'): Hierarchies {
+  const unified = existsSync(join(mountpoint, 'cgroup.controllers'));
+  return {
+    unified,
+    mountpoints: unified
+      ? [mountpoint]
+      : V1_CONTROLLERS.map((name) => join(mountpoint, name)).filter((path) =>
+          existsSync(join(path, 'tasks')),
+        ),
+  };
+}
+
 /** Finds out which version the machine has; `noCgroups` when it has none that can be written. */
 export async function createCgroupManager(options: CgroupManagerOptions): Promise<CgroupManager> {
-  const mountpoint = options.mountpoint ?? '/sys/fs/cgroup';
-  const root = options.root ?? 'kubepods';
-  const unified = existsSync(join(mountpoint, 'cgroup.controllers'));
-  const hierarchies = unified
-    ? [mountpoint]
-    : V1_CONTROLLERS.map((name) => join(mountpoint, name)).filter((path) => existsSync(join(path, 'tasks')));
+  const root = options.root ?? DEFAULT_ROOT;
+  const { unified, mountpoints: hierarchies } = findHierarchies(options.mountpoint);
   if (hierarchies.length === 0) return noCgroups;
   const manager = new FileCgroupManager(options, hierarchies, unified, root);
   try {
@@ -75,6 +90,17 @@ export async function createCgroupManager(options: CgroupManagerOptions): Promis
     return noCgroups;
   }
   return manager;
+}
+
+/**
+ * Removes what `createCgroupManager` made: the cgroups of pods with all that runs in them, the classes, and the root with
+ * those above it that are empty then. For when no kubelet uses the root any more.
+ */
+export async function removeCgroups(options: CgroupManagerOptions): Promise<void> {
+  const root = options.root ?? DEFAULT_ROOT;
+  const { unified, mountpoints: hierarchies } = findHierarchies(options.mountpoint);
+  if (hierarchies.length === 0) return;
+  await new FileCgroupManager(options, hierarchies, unified, root).removeRoot();
 }
 
 const CLASSES = ['burstable', 'besteffort'] as const;
@@ -138,6 +164,16 @@ class FileCgroupManager implements CgroupManager {
       for (const name of found)
         if (name.startsWith('pod') && !isKnown(name.slice(3))) await this.#removeTree(`${parent}/${name}`);
     }
+  }
+
+  async removeRoot(): Promise<void> {
+    await this.removeOrphans(() => false);
+    const above: string[] = [];
+    for (let path = this.#root; path !== '.'; path = dirname(path)) above.push(path);
+    for (const hierarchy of this.#hierarchies)
+      for (const path of [...CLASSES.map((name) => `${this.#root}/${name}`), ...above])
+        // One that is not there, or that has somebody else's cgroups in it, is left as it is.
+        await rmdir(join(hierarchy, path)).catch(() => undefined);
   }
 
   async #make(path: string): Promise<void> {
@@ -226,10 +262,12 @@ async function removeDirectories(path: string): Promise<boolean> {
     if (entry.isDirectory() && !(await removeDirectories(join(path, entry.name)))) clean = false;
   const processes = (await readFile(join(path, 'cgroup.procs'), 'utf8').catch(() => ''))
     .split('\n')
-    .filter(Boolean);
+    .map(Number)
+    // 0 is a process outside our PID namespace, and to kill 0 would be to kill ourselves.
+    .filter((pid) => pid > 0);
   for (const pid of processes) {
     try {
-      process.kill(Number(pid), 'SIGKILL');
+      process.kill(pid, 'SIGKILL');
     } catch {
       // it has ended meanwhile
     }
