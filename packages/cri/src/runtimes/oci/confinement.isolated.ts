@@ -5,8 +5,8 @@ import type { ContainerStatus, NamespaceOptions, PodSandboxConfig } from '../../
 import { BUSYBOX_IMAGE } from '../../testing/busybox-image.ts';
 import { testContainerConfig, testSandboxConfig } from '../../testing/pod-configs.ts';
 import type { TestContainerOptions } from '../../testing/pod-configs.ts';
-import { logText, openTestRuntime } from './test-runtime.ts';
-import type { TestOciRuntime } from './test-runtime.ts';
+import { logText, openTestRuntime } from '../../testing/oci-runtime.ts';
+import type { TestOciRuntime } from '../../testing/oci-runtime.ts';
 
 const OWN: NamespaceOptions = { network: 'POD', pid: 'CONTAINER', ipc: 'POD' };
 

@@ -3,7 +3,7 @@ import { describeRuntimeContract } from '../../testing/runtime-contract.ts';
 import type { Workload } from '../../testing/runtime-contract.ts';
 import { describe } from 'vitest';
 import { findProgram } from './host.ts';
-import { openTestRuntime } from './test-runtime.ts';
+import { openTestRuntime } from '../../testing/oci-runtime.ts';
 
 const SCRIPTS: Readonly<Record<Workload, string>> = {
   runs: 'trap "exit 0" TERM; echo ready; while :; do sleep 1000 & wait $!; done',

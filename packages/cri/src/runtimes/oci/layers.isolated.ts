@@ -7,8 +7,8 @@ import { sha256 } from '../../images/digest.ts';
 import { hostPlatform } from '../../images/manifest.ts';
 import { BUSYBOX_IMAGE } from '../../testing/busybox-image.ts';
 import { testContainerConfig, testSandboxConfig } from '../../testing/pod-configs.ts';
-import { logText, openTestRuntime } from './test-runtime.ts';
-import type { TestOciRuntime } from './test-runtime.ts';
+import { logText, openTestRuntime } from '../../testing/oci-runtime.ts';
+import type { TestOciRuntime } from '../../testing/oci-runtime.ts';
 
 async function tarOf(entries: Readonly<Record<string, string>>): Promise<Buffer> {
   const archive = pack();

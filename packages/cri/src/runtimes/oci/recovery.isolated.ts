@@ -9,10 +9,10 @@ import { testContainerConfig, testSandboxConfig } from '../../testing/pod-config
 import type { TestContainerOptions } from '../../testing/pod-configs.ts';
 import { openOfflineImages } from './offline-images.ts';
 import { mountpoints } from './rootfs.ts';
-import { openTestRuntime } from './test-runtime.ts';
-import type { TestOciRuntime } from './test-runtime.ts';
+import { openTestRuntime } from '../../testing/oci-runtime.ts';
+import type { TestOciRuntime } from '../../testing/oci-runtime.ts';
 
-const CHILD = fileURLToPath(new URL('./recovery-child.ts', import.meta.url));
+const CHILD = fileURLToPath(new URL('../../testing/recovery-child.ts', import.meta.url));
 
 /** Processes of this process namespace by their command lines. */
 async function processes(): Promise<readonly string[]> {

@@ -5,8 +5,8 @@ import type { ContainerConfig, TerminalSize } from '../../contract.ts';
 import { BUSYBOX_IMAGE } from '../../testing/busybox-image.ts';
 import { testContainerConfig, testSandboxConfig } from '../../testing/pod-configs.ts';
 import type { TestContainerOptions } from '../../testing/pod-configs.ts';
-import { openTestRuntime } from './test-runtime.ts';
-import type { TestOciRuntime } from './test-runtime.ts';
+import { openTestRuntime } from '../../testing/oci-runtime.ts';
+import type { TestOciRuntime } from '../../testing/oci-runtime.ts';
 
 /** Streams of a client, with what came out of them. */
 function client(): {

@@ -4,8 +4,8 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { BUSYBOX_IMAGE } from '../../testing/busybox-image.ts';
 import { testContainerConfig, testSandboxConfig } from '../../testing/pod-configs.ts';
 import type { TestContainerOptions } from '../../testing/pod-configs.ts';
-import { logText, openTestRuntime } from './test-runtime.ts';
-import type { TestOciRuntime } from './test-runtime.ts';
+import { logText, openTestRuntime } from '../../testing/oci-runtime.ts';
+import type { TestOciRuntime } from '../../testing/oci-runtime.ts';
 
 describe('containers run by util-linux', () => {
   let subject: TestOciRuntime;

@@ -3,11 +3,11 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { realClock, silentLogger, sleep } from '@k8ts/base';
 import type { Logger } from '@k8ts/base';
-import { importImageArchive } from '../../images/import-archive.ts';
-import { buildBusyboxArchive } from '../../testing/busybox-image.ts';
-import { loopbackNetwork } from '../../testing/loopback-network.ts';
-import { openOciRuntime } from './open.ts';
-import type { EmbeddedRuntime, OciRuntimeOptions } from './open.ts';
+import { importImageArchive } from '../images/import-archive.ts';
+import { buildBusyboxArchive } from './busybox-image.ts';
+import { loopbackNetwork } from './loopback-network.ts';
+import { openOciRuntime } from '../runtimes/oci/open.ts';
+import type { EmbeddedRuntime, OciRuntimeOptions } from '../runtimes/oci/open.ts';
 
 /** A real runtime in a directory of its own, with the busybox image; everything is gone on dispose. */
 export interface TestOciRuntime extends AsyncDisposable {

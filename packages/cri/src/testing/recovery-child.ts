@@ -1,9 +1,9 @@
 import { join } from 'node:path';
 import { realClock, silentLogger } from '@k8ts/base';
-import { BUSYBOX_IMAGE } from '../../testing/busybox-image.ts';
-import { loopbackNetwork } from '../../testing/loopback-network.ts';
-import { testContainerConfig, testSandboxConfig } from '../../testing/pod-configs.ts';
-import { openOciRuntime } from './open.ts';
+import { BUSYBOX_IMAGE } from './busybox-image.ts';
+import { loopbackNetwork } from './loopback-network.ts';
+import { testContainerConfig, testSandboxConfig } from './pod-configs.ts';
+import { openOciRuntime } from '../runtimes/oci/open.ts';
 
 /** A process for `recovery.isolated.ts` to kill: it starts pods without end in the directory that it is given. */
 const directory = process.argv[2] as string;
