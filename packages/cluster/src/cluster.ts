@@ -12,8 +12,8 @@ import { userInfo } from '@k8ts/apiserver';
 import { startControlPlane } from './control-plane.ts';
 import type { ControlPlane } from './control-plane.ts';
 import { inProcessKubelets } from './in-process-kubelets.ts';
-import { ensureClusterPki } from './pki/cluster-pki.ts';
-import type { ClusterPki } from './pki/cluster-pki.ts';
+import { createEphemeralPki } from './pki/cluster-pki.ts';
+import type { EphemeralPki } from './pki/cluster-pki.ts';
 
 export interface ClusterOptions {
   /** Simulated nodes. Default 1. */
@@ -50,7 +50,7 @@ export class Cluster implements AsyncDisposable {
   readonly metrics: Metrics;
   readonly #scope: Scope;
   readonly #controlPlane: ControlPlane;
-  readonly #pki: ClusterPki | undefined;
+  readonly #pki: EphemeralPki;
   readonly nodes: SimulatedNodes;
 
   private constructor(parts: {
@@ -58,7 +58,7 @@ export class Cluster implements AsyncDisposable {
     readonly controlPlane: ControlPlane;
     readonly nodes: SimulatedNodes;
     readonly metrics: Metrics;
-    readonly pki: ClusterPki | undefined;
+    readonly pki: EphemeralPki;
   }) {
     this.#scope = parts.scope;
     this.#controlPlane = parts.controlPlane;
@@ -74,7 +74,7 @@ export class Cluster implements AsyncDisposable {
     const scope = new Scope();
     try {
       const store = options.store ?? createMemoryStore({ clock, logger });
-      const pki = await ensureClusterPki({ hosts: LOOPBACK, nodeHosts: LOOPBACK, clock });
+      const pki = await createEphemeralPki(clock, serve ? LOOPBACK : undefined);
       const served: ServedNode[] = [];
       const kubeletServer = scope.use(createKubeletServer({ nodes: () => served, clock, logger }));
       const kubelets = scope.use(inProcessKubelets(() => kubeletServer.trusted));
@@ -89,15 +89,15 @@ export class Cluster implements AsyncDisposable {
           metrics,
           host: '127.0.0.1',
           port: options.port ?? 0,
-          ...(serve
-            ? {
+          ...(pki.served === undefined
+            ? {}
+            : {
                 tls: {
-                  cert: pki.apiserver.certificate,
-                  key: pki.apiserver.key,
+                  cert: pki.served.apiserver.certificate,
+                  key: pki.served.apiserver.key,
                   clientCa: pki.authority.certificate,
                 },
-              }
-            : {}),
+              }),
           ...(options.controllers === undefined ? {} : { controllers: options.controllers }),
           ...(options.freeze === undefined ? {} : { freeze: options.freeze }),
         }),
@@ -114,7 +114,7 @@ export class Cluster implements AsyncDisposable {
         }),
       );
       served.push(...nodes.served);
-      return new Cluster({ scope, controlPlane, nodes, metrics, pki: serve ? pki : undefined });
+      return new Cluster({ scope, controlPlane, nodes, metrics, pki });
     } catch (error) {
       await scope[Symbol.asyncDispose]();
       throw error;
@@ -131,13 +131,13 @@ export class Cluster implements AsyncDisposable {
   /** A kubeconfig file's text, for programs that are to reach the cluster as its administrator. */
   get kubeconfig(): string {
     const { server } = this;
-    const pki = this.#pki as ClusterPki;
+    const { authority, served } = this.#pki;
     return adminKubeconfig({
       name: 'k8ts',
       server,
-      certificateAuthority: pki.authority.certificate,
-      clientCertificate: pki.admin.certificate,
-      clientKey: pki.admin.key,
+      certificateAuthority: authority.certificate,
+      clientCertificate: served?.admin.certificate ?? '',
+      clientKey: served?.admin.key ?? '',
     });
   }
 

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { VirtualClock } from '@k8ts/base';
 import { afterEach, beforeEach, expect, test } from 'vitest';
-import { ensureClusterPki } from './cluster-pki.ts';
+import { createEphemeralPki, ensureClusterPki } from './cluster-pki.ts';
 
 let directory: string;
 beforeEach(async () => {
@@ -16,7 +16,7 @@ const clock = new VirtualClock();
 const options = { hosts: ['kubernetes', '10.96.0.1'], nodeHosts: ['node-1', '127.0.0.1'], clock };
 
 test('certificates name their subjects, hosts and usages', async () => {
-  const pki = await ensureClusterPki(options);
+  const pki = await ensureClusterPki({ ...options, directory });
   const server = new X509Certificate(pki.apiserver.certificate);
   expect(server.checkHost('kubernetes')).toBe('kubernetes');
   expect(server.checkIP('10.96.0.1')).toBe('10.96.0.1');
@@ -51,4 +51,12 @@ test('what lacks a host, expires soon, is damaged, or has another key is issued 
   const renewed = await ensureClusterPki({ ...options, directory, clock: later });
   expect(renewed.admin).not.toEqual(mended.admin);
   expect(renewed.authority).toEqual(first.authority);
+});
+
+test('a cluster in memory gets what it needs only', async () => {
+  expect((await createEphemeralPki(clock)).served).toBeUndefined();
+  const { authority, served } = await createEphemeralPki(clock, ['localhost', '127.0.0.1']);
+  const server = new X509Certificate(served?.apiserver.certificate ?? '');
+  expect(server.checkIP('127.0.0.1')).toBe('127.0.0.1');
+  expect(server.verify(new X509Certificate(authority.certificate).publicKey)).toBe(true);
 });

@@ -19,13 +19,36 @@ export interface ClusterPki {
 }
 
 export interface ClusterPkiOptions {
-  /** Where the files are kept; absent: nowhere, for clusters that live in memory. */
-  readonly directory?: string;
+  /** Where the files are kept. */
+  readonly directory: string;
   /** Names and addresses of the API server. */
   readonly hosts: readonly string[];
   /** Names and addresses of the kubelets here. */
   readonly nodeHosts: readonly string[];
   readonly clock: Clock;
+}
+
+/** What a cluster in memory needs; its certificates only where it is served. */
+export interface EphemeralPki extends Pick<ClusterPki, 'authority' | 'serviceAccountKey'> {
+  readonly served: Pick<ClusterPki, 'apiserver' | 'admin'> | undefined;
+}
+
+const ADMIN: CertificateRequest = {
+  commonName: 'kubernetes-admin',
+  organizations: ['system:masters'],
+  usages: ['client'],
+};
+
+/** Keys and certificates that are kept nowhere. `hosts` of the API server; absent: it is not served. */
+export async function createEphemeralPki(clock: Clock, hosts?: readonly string[]): Promise<EphemeralPki> {
+  const authority = await createAuthority('kubernetes', clock);
+  const serviceAccountKey = createServiceAccountKey();
+  if (hosts === undefined) return { authority, serviceAccountKey, served: undefined };
+  const [apiserver, admin] = await Promise.all([
+    issueCertificate(authority, { commonName: 'kube-apiserver', usages: ['server'], hosts }, clock),
+    issueCertificate(authority, ADMIN, clock),
+  ]);
+  return { authority, serviceAccountKey, served: { apiserver, admin } };
 }
 
 /** Renewed at the first start within so many milliseconds of the end. */
@@ -34,17 +57,16 @@ const RENEW_BEFORE = 60 * 24 * 60 * 60 * 1000;
 /** Reads what is there, and issues what is missing, about to expire, or lacks a host. */
 export async function ensureClusterPki(options: ClusterPkiOptions): Promise<ClusterPki> {
   const { directory, clock } = options;
-  if (directory !== undefined) await mkdir(directory, { recursive: true, mode: 0o700 });
-  const files = directory === undefined ? undefined : directory;
+  await mkdir(directory, { recursive: true, mode: 0o700 });
 
   const authority =
-    (await readKeyPair(files, 'ca')) ??
-    (await writeKeyPair(files, 'ca', await createAuthority('kubernetes', clock)));
+    (await readKeyPair(directory, 'ca')) ??
+    (await writeKeyPair(directory, 'ca', await createAuthority('kubernetes', clock)));
 
   const issue = async (name: string, request: CertificateRequest): Promise<KeyPair> => {
-    const present = await readKeyPair(files, name);
+    const present = await readKeyPair(directory, name);
     if (present !== undefined && isUsable(present, authority, request.hosts ?? [], clock)) return present;
-    return writeKeyPair(files, name, await issueCertificate(authority, request, clock));
+    return writeKeyPair(directory, name, await issueCertificate(authority, request, clock));
   };
 
   const [apiserver, kubeletClient, admin, kubeletServer] = await Promise.all([
@@ -53,7 +75,7 @@ export async function ensureClusterPki(options: ClusterPkiOptions): Promise<Clus
       commonName: 'kube-apiserver-kubelet-client',
       usages: ['client'],
     }),
-    issue('admin', { commonName: 'kubernetes-admin', organizations: ['system:masters'], usages: ['client'] }),
+    issue('admin', ADMIN),
     issue('kubelet', { commonName: 'kubelet', usages: ['server'], hosts: options.nodeHosts }),
   ]);
   return {
@@ -62,7 +84,7 @@ export async function ensureClusterPki(options: ClusterPkiOptions): Promise<Clus
     kubeletClient,
     admin,
     kubeletServer,
-    serviceAccountKey: await ensureServiceAccountKey(files),
+    serviceAccountKey: await ensureServiceAccountKey(directory),
   };
 }
 
@@ -83,40 +105,39 @@ function isUsable(pair: KeyPair, authority: KeyPair, hosts: readonly string[], c
   }
 }
 
-async function ensureServiceAccountKey(
-  directory: string | undefined,
-): Promise<{ privateKey: string; publicKey: string }> {
-  const path = directory === undefined ? undefined : join(directory, 'sa.key');
-  let privateKey = await readText(path);
-  if (privateKey === undefined) {
-    privateKey = generateKeyPairSync('ec', {
-      namedCurve: 'P-256',
-      privateKeyEncoding: { type: 'pkcs8', format: 'pem' },
-      publicKeyEncoding: { type: 'spki', format: 'pem' },
-    }).privateKey;
-    if (path !== undefined) await writeText(path, privateKey, 0o600);
+async function ensureServiceAccountKey(directory: string): Promise<ClusterPki['serviceAccountKey']> {
+  const path = join(directory, 'sa.key');
+  const present = await readText(path);
+  if (present !== undefined) {
+    const publicKey = createPublicKey(present).export({ type: 'spki', format: 'pem' }) as string;
+    return { privateKey: present, publicKey };
   }
-  const publicKey = createPublicKey(privateKey).export({ type: 'spki', format: 'pem' }) as string;
-  return { privateKey, publicKey };
+  const fresh = createServiceAccountKey();
+  await writeText(path, fresh.privateKey, 0o600);
+  return fresh;
 }
 
-async function readKeyPair(directory: string | undefined, name: string): Promise<KeyPair | undefined> {
-  if (directory === undefined) return undefined;
+function createServiceAccountKey(): ClusterPki['serviceAccountKey'] {
+  return generateKeyPairSync('ec', {
+    namedCurve: 'P-256',
+    privateKeyEncoding: { type: 'pkcs8', format: 'pem' },
+    publicKeyEncoding: { type: 'spki', format: 'pem' },
+  });
+}
+
+async function readKeyPair(directory: string, name: string): Promise<KeyPair | undefined> {
   const certificate = await readText(join(directory, `${name}.crt`));
   const key = await readText(join(directory, `${name}.key`));
   return certificate === undefined || key === undefined ? undefined : { certificate, key };
 }
 
-async function writeKeyPair(directory: string | undefined, name: string, pair: KeyPair): Promise<KeyPair> {
-  if (directory !== undefined) {
-    await writeText(join(directory, `${name}.key`), pair.key, 0o600);
-    await writeText(join(directory, `${name}.crt`), pair.certificate, 0o644);
-  }
+async function writeKeyPair(directory: string, name: string, pair: KeyPair): Promise<KeyPair> {
+  await writeText(join(directory, `${name}.key`), pair.key, 0o600);
+  await writeText(join(directory, `${name}.crt`), pair.certificate, 0o644);
   return pair;
 }
 
-async function readText(path: string | undefined): Promise<string | undefined> {
-  if (path === undefined) return undefined;
+async function readText(path: string): Promise<string | undefined> {
   try {
     return await readFile(path, 'utf8');
   } catch (error) {
