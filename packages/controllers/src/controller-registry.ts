@@ -12,6 +12,7 @@ import { replicaSetController, replicationController } from './replicaset/contro
 import { rootCAPublisherController } from './root-ca-publisher-controller.ts';
 import { serviceAccountController } from './serviceaccount/service-account-controller.ts';
 import { serviceAccountTokenController } from './serviceaccount/tokens-controller.ts';
+import { statefulSetController } from './statefulset/controller.ts';
 
 /** All controllers, in the order in which they start. Upstream starts the tokens first, since others may need one. */
 export const controllerRegistry: readonly ControllerDefinition[] = [
@@ -23,6 +24,7 @@ export const controllerRegistry: readonly ControllerDefinition[] = [
   replicaSetController,
   replicationController,
   daemonSetController,
+  statefulSetController,
   endpointsController,
   endpointSliceController,
   garbageCollectorController,

@@ -44,6 +44,7 @@ export async function syncHistory<T extends RevisionOwner>(
   owned: readonly Revision[],
   collisions: number | undefined,
   noteCollision: () => Promise<void>,
+  hashLabel: string = REVISION_HASH,
 ): Promise<History | undefined> {
   const { client } = context;
   const api = client.resource(appsv1.controllerRevisions, owner.metadata.namespace);
@@ -64,7 +65,7 @@ export async function syncHistory<T extends RevisionOwner>(
       metadata: {
         name,
         ...(namespace === undefined ? {} : { namespace }),
-        labels: { ...owner.spec.template.metadata?.labels, [REVISION_HASH]: hash },
+        labels: { ...owner.spec.template.metadata?.labels, [hashLabel]: hash },
         ...(annotations === undefined ? {} : { annotations }),
         ownerReferences: [controllerRef(owner, ownerType)],
       },
@@ -87,12 +88,12 @@ export async function trimHistory(
   { client }: ControllerContext,
   old: readonly Revision[],
   limit: number,
-  liveHashes: ReadonlySet<string>,
+  isLive: (revision: Revision) => boolean,
 ): Promise<void> {
   let excess = old.length - limit;
   for (const revision of old) {
     if (excess <= 0) return;
-    if (liveHashes.has(hashOf(revision))) continue;
+    if (isLive(revision)) continue;
     const { namespace, name } = revision.metadata;
     try {
       await client.resource(appsv1.controllerRevisions, namespace).delete(name);

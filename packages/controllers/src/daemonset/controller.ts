@@ -240,7 +240,9 @@ class DaemonSetController implements Controller {
       if (this.#expectations.satisfied(key) && isRolling(daemonSet))
         await this.#execute(daemonSet, state.hash, planRollingUpdate(state));
       const live = new Set(pods.map(({ metadata }) => metadata.labels?.[REVISION_HASH] ?? ''));
-      await trimHistory(this.#context, history.old, daemonSet.spec.revisionHistoryLimit ?? 10, live);
+      await trimHistory(this.#context, history.old, daemonSet.spec.revisionHistoryLimit ?? 10, (revision) =>
+        live.has(hashOf(revision)),
+      );
     } catch (error) {
       failure = error;
     }
