@@ -151,11 +151,7 @@ export const horizontalPodAutoscalerStrategy: Strategy<Autoscaler> = {
   validateUpdate: validate,
   subresources: {
     status: statusStrategy({
-      validateUpdate: ({ status }) =>
-        validateCounts(status ?? ({}), [
-          'currentReplicas',
-          'desiredReplicas',
-        ]),
+      validateUpdate: ({ status }) => validateCounts(status ?? {}, ['currentReplicas', 'desiredReplicas']),
     }),
   },
   columns: horizontalPodAutoscalerColumns,

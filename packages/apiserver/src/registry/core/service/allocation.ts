@@ -63,15 +63,19 @@ export class ServiceAllocator {
       await transaction.rollback();
       throw error;
     }
-    const kept = new Set(heldBy(service));
-    transaction.releaseOnCommit(old === undefined ? [] : heldBy(old).filter((item) => !kept.has(item)));
+    transaction.releaseOnCommit(() => {
+      if (old === undefined) return [];
+      // Only now: what another type does not use is dropped after the allocation.
+      const kept = new Set(heldBy(service));
+      return heldBy(old).filter((item) => !kept.has(item));
+    });
     return transaction;
   }
 
   /** After a service was removed. */
   async release(service: Service, context: StrategyContext): Promise<void> {
     const transaction = new Transaction(this.#ledger, context);
-    transaction.releaseOnCommit(heldBy(service));
+    transaction.releaseOnCommit(() => heldBy(service));
     await transaction.commit();
   }
 
@@ -198,7 +202,7 @@ class Transaction implements Allocation {
   readonly context: StrategyContext;
   readonly #ledger: ServiceLedger;
   readonly #taken = new Set<string | number>();
-  #released: readonly (string | number)[] = [];
+  #released: () => readonly (string | number)[] = () => [];
 
   constructor(ledger: ServiceLedger, context: StrategyContext) {
     this.#ledger = ledger;
@@ -231,12 +235,12 @@ class Transaction implements Allocation {
     }
   }
 
-  releaseOnCommit(items: readonly (string | number)[]): void {
+  releaseOnCommit(items: () => readonly (string | number)[]): void {
     this.#released = items;
   }
 
   commit(): Promise<void> {
-    return this.context.dryRun ? Promise.resolve() : this.#giveBack(this.#released);
+    return this.context.dryRun ? Promise.resolve() : this.#giveBack(this.#released());
   }
 
   rollback(): Promise<void> {
