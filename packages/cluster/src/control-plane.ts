@@ -8,6 +8,7 @@ import { controllerPermissions, runControllerManager } from '@k8ts/controllers';
 import type { ControllerOptions } from '@k8ts/controllers';
 import { startScheduler } from '@k8ts/scheduler';
 import type { Store } from '@k8ts/store';
+import { apiDocs } from './api-docs.ts';
 import type { ClusterPki } from './pki/cluster-pki.ts';
 
 export interface ControlPlaneOptions extends Pick<
@@ -43,6 +44,7 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
     const server = scope.use(
       await createKubeApiServer({
         ...options,
+        docs: apiDocs,
         issuer: SERVICE_ACCOUNT_ISSUER,
         serviceAccountKeys: {
           privateKey: pki.serviceAccountKey.privateKey,

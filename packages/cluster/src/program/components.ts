@@ -27,6 +27,7 @@ import { startKubeProxy } from '@k8ts/network';
 import { startScheduler } from '@k8ts/scheduler';
 import { openEtcdStore, openLmdbStore } from '@k8ts/store';
 import type { Store } from '@k8ts/store';
+import { apiDocs } from '../api-docs.ts';
 import type { ActionContext } from './actions.ts';
 
 /** The components that run as processes of their own, with upstream's main flags. */
@@ -123,6 +124,7 @@ function kubeApiServer({ clock, random, logger }: ActionContext): ComponentComma
                 }),
               }),
           controllers: controllerPermissions,
+          docs: apiDocs,
         }),
       );
       await server.listen();
