@@ -19,8 +19,10 @@ export function ensureDependencies() {
     .update(readFileSync(join(ROOT, 'package-lock.json')))
     .digest('hex');
   if (existsSync(stamp) && readFileSync(stamp, 'utf8') === lock) return;
-  console.log('installing npm dependencies (npm ci)');
-  const { status } = spawnSync('npm', ['ci', '--no-audit', '--no-fund', '--loglevel=error'], {
+  // `npm ci` empties node_modules first, which a checkout in use would feel.
+  const command = existsSync(join(ROOT, 'node_modules')) ? 'install' : 'ci';
+  console.log(`installing npm dependencies (npm ${command})`);
+  const { status } = spawnSync('npm', [command, '--no-audit', '--no-fund', '--loglevel=error'], {
     cwd: ROOT,
     stdio: 'inherit',
     shell: process.platform === 'win32', // npm is a script there
