@@ -7,18 +7,52 @@ beforeAll(async () => {
 });
 afterAll(() => server[Symbol.asyncDispose]());
 
-// Documents are looked into freely.
-// eslint-disable-next-line @typescript-eslint/no-explicit-any
-async function get(
-  path: string,
-  headers: Record<string, string> = {},
-): Promise<{ status: number; headers: Headers; body: any }> {
+/** Whatever may be in a document, as if it were. */
+interface Document {
+  readonly kind: string;
+  readonly groups: readonly { readonly name: string; readonly preferredVersion: object }[];
+  readonly resources: readonly { readonly name: string }[];
+  readonly items: readonly {
+    readonly metadata: { readonly name?: string };
+    readonly versions: readonly {
+      readonly version: string;
+      readonly resources: readonly {
+        readonly resource: string;
+        readonly verbs: readonly string[];
+        readonly responseKind: { readonly kind: string };
+      }[];
+    }[];
+  }[];
+  readonly paths: Readonly<Record<string, PathItem>>;
+  readonly definitions: object;
+  readonly components: {
+    readonly schemas: Readonly<Record<string, { readonly properties: Readonly<Record<string, object>> }>>;
+  };
+}
+
+interface PathItem {
+  readonly serverRelativeURL: string;
+  readonly patch: {
+    readonly operationId: string;
+    readonly parameters: readonly { readonly name: string }[];
+  };
+}
+
+interface Got {
+  readonly status: number;
+  readonly headers: Headers;
+  readonly text: string;
+  readonly body: Document;
+}
+
+async function get(path: string, headers: Record<string, string> = {}): Promise<Got> {
   const response = await fetch(server.url + path, { headers, redirect: 'manual' });
   const text = await response.text();
   return {
     status: response.status,
     headers: response.headers,
-    body: text.startsWith('{') ? JSON.parse(text) : text,
+    text,
+    body: (text.startsWith('{') ? JSON.parse(text) : {}) as Document,
   };
 }
 
@@ -27,18 +61,18 @@ const AGGREGATED = 'application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDisco
 describe('discovery', () => {
   test('lists groups by priority and versions by theirs', async () => {
     const { body } = await get('/apis');
-    const names = body.groups.map((group: { name: string }) => group.name) as string[];
+    const names = body.groups.map(({ name }) => name);
     expect(names.indexOf('apps')).toBeLessThan(names.indexOf('batch'));
-    const policy = body.groups.find((group: { name: string }) => group.name === 'policy');
-    expect(policy.preferredVersion).toEqual({ groupVersion: 'policy/v1', version: 'v1' });
+    const policy = body.groups.find(({ name }) => name === 'policy');
+    expect(policy?.preferredVersion).toEqual({ groupVersion: 'policy/v1', version: 'v1' });
     expect((await get('/apis/policy')).body).toEqual({ kind: 'APIGroup', apiVersion: 'v1', ...policy });
     expect((await get('/apis/nothing')).status).toBe(404);
   });
 
   test('describes resources and their subresources', async () => {
     const { body } = await get('/apis/apps/v1');
-    const find = (name: string): object =>
-      body.resources.find((resource: { name: string }) => resource.name === name);
+    const find = (name: string): object | undefined =>
+      body.resources.find((resource) => resource.name === name);
     expect(find('deployments')).toMatchObject({
       kind: 'Deployment',
       namespaced: true,
@@ -58,14 +92,14 @@ describe('discovery', () => {
     for (const group of body.items)
       for (const { version, resources } of group.versions) {
         const legacy = (await get(`/apis/${group.metadata.name}/${version}`)).body;
-        const plain = legacy.resources.filter(({ name }: { name: string }) => !name.includes('/'));
-        expect(resources.map(({ resource }: { resource: string }) => resource)).toEqual(
-          plain.map(({ name }: { name: string }) => name),
+        const plain = legacy.resources.filter(({ name }) => !name.includes('/'));
+        expect(resources.map(({ resource }) => resource)).toEqual(
+          plain.map(({ name }) => name),
         );
       }
     const again = await get('/apis', { accept: AGGREGATED, 'if-none-match': headers.get('etag') as string });
-    expect(again).toMatchObject({ status: 304, body: '' });
-    expect((await get('/api', { accept: AGGREGATED })).body.items[0].versions[0].version).toBe('v1');
+    expect(again).toMatchObject({ status: 304, text: '' });
+    expect((await get('/api', { accept: AGGREGATED })).body.items[0]?.versions[0]?.version).toBe('v1');
   });
 
   test('every served resource can be listed and watched', async () => {
@@ -91,7 +125,7 @@ describe('OpenAPI', () => {
   test('v3 documents are complete: every reference leads somewhere', async () => {
     const { body } = await get('/openapi/v3');
     expect(Object.keys(body.paths)).toContain('apis/apps/v1');
-    for (const { serverRelativeURL } of Object.values(body.paths) as { serverRelativeURL: string }[]) {
+    for (const { serverRelativeURL } of Object.values(body.paths)) {
       const { status, body: document, headers } = await get(serverRelativeURL);
       expect(status).toBe(200);
       expect(headers.get('cache-control')).toBe('public, immutable');
@@ -110,15 +144,15 @@ describe('OpenAPI', () => {
 
   test('says which operations validate fields, and how lists merge', async () => {
     const { body } = await get('/openapi/v3/apis/apps/v1');
-    const { patch } = body.paths['/apis/apps/v1/namespaces/{namespace}/deployments/{name}'];
-    expect(patch['x-kubernetes-group-version-kind']).toEqual({
+    const { patch } = body.paths['/apis/apps/v1/namespaces/{namespace}/deployments/{name}'] as PathItem;
+    expect(patch).toHaveProperty('x-kubernetes-group-version-kind', {
       group: 'apps',
       kind: 'Deployment',
       version: 'v1',
     });
-    expect(patch.parameters.map(({ name }: { name: string }) => name)).toContain('fieldValidation');
+    expect(patch.parameters.map(({ name }) => name)).toContain('fieldValidation');
     expect(patch.operationId).toBe('patchAppsV1NamespacedDeployment');
-    expect(body.components.schemas['io.k8s.api.core.v1.Container'].properties.ports).toMatchObject({
+    expect(body.components.schemas['io.k8s.api.core.v1.Container']?.properties['ports']).toMatchObject({
       type: 'array',
       'x-kubernetes-list-type': 'map',
       'x-kubernetes-list-map-keys': ['containerPort', 'protocol'],

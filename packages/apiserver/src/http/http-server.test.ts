@@ -1,5 +1,5 @@
 import { once } from 'node:events';
-import { request as httpRequest } from 'node:http';
+import { request as httpRequest, type IncomingMessage } from 'node:http';
 import { connect as connectHttp2, constants } from 'node:http2';
 import { connect as connectTcp } from 'node:net';
 import { connect as connectTls } from 'node:tls';
@@ -106,16 +106,20 @@ async function over1(
   });
   outgoing.on('error', () => undefined);
   outgoing.end(options.body);
-  const [response] = (await once(outgoing, 'response')) as [import('node:http').IncomingMessage];
+  const [response] = (await once(outgoing, 'response')) as [IncomingMessage];
   const chunks: Buffer[] = [];
   for await (const chunk of response) chunks.push(chunk as Buffer);
   return { status: response.statusCode as number, headers: response.headers, body: Buffer.concat(chunks) };
 }
 
-const json = (
-  answer: Answered,
-): { readonly code?: number; readonly message?: string; readonly kind?: string } =>
-  JSON.parse(answer.body.toString());
+interface Parsed {
+  readonly message: string;
+  readonly data: object;
+  readonly items: readonly object[];
+}
+
+const parse = (bytes: Buffer): Parsed => JSON.parse(bytes.toString()) as Parsed;
+const json = (answer: Answered): Parsed => parse(answer.body);
 
 describe('HTTP/2', () => {
   test('serves requests, with the client certificate of the connection', async () => {
@@ -169,10 +173,10 @@ describe('answers', () => {
     const headers = { 'accept-encoding': 'gzip' };
     const big = await over1(`${MAPS}/big`, { headers });
     expect(big.headers['content-encoding']).toBe('gzip');
-    expect(JSON.parse(gunzipSync(big.body).toString()).data).toEqual(data);
+    expect(parse(gunzipSync(big.body)).data).toEqual(data);
     expect((await over1(`${MAPS}/h2`, { headers })).headers['content-encoding']).toBeUndefined();
     expect((await over1(`${MAPS}/big`)).headers['content-encoding']).toBeUndefined();
-    expect(JSON.parse(gunzipSync((await over1(MAPS, { headers })).body).toString()).items).toHaveLength(2);
+    expect(parse(gunzipSync((await over1(MAPS, { headers })).body)).items).toHaveLength(2);
   });
 
   test.each<[string, string, string]>([
@@ -276,7 +280,7 @@ describe('hostile requests', () => {
     });
     outgoing.on('error', () => undefined);
     for (let at = 0; at < 5; at++) outgoing.write(Buffer.alloc(1024 * 1024, ' '));
-    const [response] = (await once(outgoing, 'response')) as [import('node:http').IncomingMessage];
+    const [response] = (await once(outgoing, 'response')) as [IncomingMessage];
     expect(response.statusCode).toBe(413);
     outgoing.destroy();
   });

@@ -17,7 +17,7 @@ import {
   type ServerHttp2Stream,
 } from 'node:http2';
 import type { AddressInfo, Socket } from 'node:net';
-import type { Duplex } from 'node:stream';
+import type { Duplex, Readable } from 'node:stream';
 import type { TLSSocket } from 'node:tls';
 import type { Clock, Logger } from '@k8ts/base';
 import { errorMessage } from '@k8ts/base';
@@ -48,7 +48,7 @@ export interface HttpRequest {
   /** Path and query, as sent. */
   readonly url: string;
   readonly headers: IncomingHttpHeaders;
-  readonly body: import('node:stream').Readable;
+  readonly body: Readable;
   readonly socket: Socket | TLSSocket;
   readonly onAbort: (callback: () => void) => void;
 }
@@ -161,7 +161,7 @@ export class HttpServer implements AsyncDisposable {
         if ((this.#sessions.get(session) ?? 0) === 0) session.close();
       });
     });
-    server.on('secureConnection', (socket) => this.#track(socket));
+    server.on('secureConnection', (socket: TLSSocket) => this.#track(socket));
     server.on('tlsClientError', (error: Error) =>
       this.#options.logger.debug('TLS handshake failed', { error: error.message }),
     );
@@ -225,7 +225,7 @@ export class HttpServer implements AsyncDisposable {
         url: String(headers[constants.HTTP2_HEADER_PATH] ?? '/'),
         headers,
         body: stream,
-        socket: socket as TLSSocket,
+        socket: socket,
         onAbort: (callback) => void stream.once('close', callback),
       },
       responder,

@@ -126,7 +126,6 @@ export function commonHeaders(context: RequestContext | undefined): OutgoingHttp
 
 /** RFC 7234: `299 - "text"`, quotes and backslashes escaped, control characters not allowed. */
 function warningHeader(text: string): string {
-  // eslint-disable-next-line no-control-regex -- header values must not hold any
   const plain = text.replace(/[\u0000-\u001f\u007f]/g, ' ').replace(/[\\"]/g, '\\$&');
   return `299 - "${Buffer.from(plain, 'utf8').toString('latin1')}"`;
 }

@@ -169,12 +169,7 @@ function openWatch<T>(
           push([
             {
               type: 'BOOKMARK',
-              object: bookmarkObject(
-                served.info.kind,
-                served.apiVersion,
-                revision,
-                initialEventsEnd,
-              ) as T,
+              object: bookmarkObject(served.info.kind, served.apiVersion, revision, initialEventsEnd) as T,
             },
           ]),
       },

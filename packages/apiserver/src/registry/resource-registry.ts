@@ -138,7 +138,7 @@ export class ResourceRegistry {
         ? object
         : served.conversion.toStorage(structuredClone(object) as Draft<KubeObject>);
     return {
-      ...(converted as KubeObject),
+      ...converted,
       apiVersion: row.group === '' ? row.version : `${row.group}/${row.version}`,
       kind: row.kind,
     };

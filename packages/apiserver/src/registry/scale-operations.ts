@@ -92,7 +92,7 @@ async function patchedScale(
         expectedScale(),
         options.fieldValidation,
         warn,
-      ) as Scale,
+      ),
   };
 }
 

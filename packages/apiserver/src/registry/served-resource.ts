@@ -6,7 +6,7 @@ import {
   type ResourceType,
   type Schema,
 } from '@k8ts/api';
-import { applyDefaults, type GroupResource, type JsonObject } from '@k8ts/apimachinery';
+import { applyDefaults, type GroupResource } from '@k8ts/apimachinery';
 import { createObjectEncoding, encodeServed, type ObjectEncoding } from '../storage/object-encoding.ts';
 import type { ObjectRecord } from '../storage/object-record.ts';
 import { apiVersionOf, type ResourceStorage } from '../storage/resource-storage.ts';
@@ -58,7 +58,7 @@ function schemaFor(info: ResourceInfo): Schema {
 
 /** What the tables declare (`+default`), filled in before the strategy's own defaults and before conversion, as upstream. */
 export function withSchemaDefaults(served: ServedResource, draft: Draft<KubeObject>): Draft<KubeObject> {
-  return applyDefaults(draft as unknown as JsonObject, served.schema()) as unknown as Draft<KubeObject>;
+  return applyDefaults(draft, served.schema()) as unknown as Draft<KubeObject>;
 }
 
 /** The object of a record in the served version: shared, never to be changed. */

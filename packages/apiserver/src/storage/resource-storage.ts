@@ -93,12 +93,12 @@ export class ResourceStorage {
 
   /** `LostRace` when the key is taken. */
   create(key: string, object: Draft<KubeObject>): Promise<ObjectRecord | LostRace> {
-    return this.#put(key, 0, object, encodeStored(this.encoding, object as KubeObject));
+    return this.#put(key, 0, object, encodeStored(this.encoding, object));
   }
 
   /** Gives the old record back when nothing would change; `LostRace` when `old` is no longer the newest. */
   update(old: ObjectRecord, object: Draft<KubeObject>): ObjectRecord | Promise<ObjectRecord | LostRace> {
-    const stored = encodeStored(this.encoding, object as KubeObject);
+    const stored = encodeStored(this.encoding, object);
     if (old.isStoredAs(stored)) return old;
     return this.#put(old.key, old.revision, object, stored);
   }
@@ -122,7 +122,7 @@ export class ResourceStorage {
   ): Promise<ObjectRecord | LostRace> {
     const { cache } = this;
     const timeToLive = this.strategy?.timeToLive;
-    const finished = cache.announce(key, stored, object as KubeObject);
+    const finished = cache.announce(key, stored, object);
     try {
       const result = await this.#commit(key, modRevision, stored, timeToLive);
       if (!result.succeeded) return this.#lost(result);

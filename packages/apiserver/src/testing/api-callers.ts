@@ -2,11 +2,37 @@ import { StatusError } from '@k8ts/apimachinery';
 import type { ApiRequest, WatchEvent } from '@k8ts/client';
 import type { TestServer } from './test-server.ts';
 
+/** Whatever may be in an answer, as if it were: tests say what they expect, and find out when it is not there. */
+export interface AnswerBody {
+  readonly kind: string;
+  readonly metadata: {
+    readonly name: string;
+    readonly namespace: string;
+    readonly uid: string;
+    readonly resourceVersion: string;
+    readonly generation: number;
+    readonly creationTimestamp: string;
+    readonly deletionTimestamp: string;
+    readonly deletionGracePeriodSeconds: number;
+    readonly finalizers: readonly string[];
+    readonly managedFields: readonly object[];
+    readonly labels: Readonly<Record<string, string>>;
+    readonly continue: string;
+    readonly remainingItemCount: number;
+  };
+  readonly data: Readonly<Record<string, string>>;
+  readonly spec: object;
+  readonly items: readonly AnswerBody[];
+  /** Of a Status. */
+  readonly message: string;
+  readonly reason: string;
+  readonly code: number;
+  readonly details: object;
+}
+
 export interface Answer {
   readonly code: number;
-  // Bodies are looked into freely by tests.
-  // eslint-disable-next-line @typescript-eslint/no-explicit-any
-  readonly body: any;
+  readonly body: AnswerBody;
   readonly warnings: readonly string[];
 }
 
@@ -26,7 +52,7 @@ export interface ApiCaller {
     query: Readonly<Record<string, string>>,
     count: number,
     during?: () => Promise<unknown>,
-  ): Promise<WatchEvent<ReturnType<typeof JSON.parse>>[]>;
+  ): Promise<WatchEvent<AnswerBody>[]>;
 }
 
 export function apiCallers(server: () => TestServer): readonly ApiCaller[] {
@@ -38,7 +64,7 @@ function inProcess(server: () => TestServer): ApiCaller {
     name: 'in process',
     async call(method, path, { query, body, contentType } = {}) {
       try {
-        const answered = await server().transport.request({
+        const answered = await server().transport.request<AnswerBody>({
           method,
           path,
           ...(query === undefined ? {} : { query }),
@@ -48,18 +74,18 @@ function inProcess(server: () => TestServer): ApiCaller {
         return { code: 200, body: answered, warnings: [] };
       } catch (error) {
         if (!(error instanceof StatusError)) throw error;
-        return { code: error.code, body: error.status, warnings: [] };
+        return { code: error.code, body: error.status as unknown as AnswerBody, warnings: [] };
       }
     },
     async watch(path, query, count, during) {
       const abort = new AbortController();
-      const watch = await server().transport.watch<unknown>({
+      const watch = await server().transport.watch<AnswerBody>({
         method: 'GET',
         path,
         query: { ...query, watch: 'true' },
         signal: abort.signal,
       });
-      const seen: WatchEvent<unknown>[] = [];
+      const seen: WatchEvent<AnswerBody>[] = [];
       const work = during?.();
       if (count > 0)
         for await (const events of watch) {
@@ -89,7 +115,7 @@ function overHttp(server: () => TestServer): ApiCaller {
       return {
         // What was created or accepted is one success to callers inside the process.
         code: response.status < 300 ? 200 : response.status,
-        body: text === '' ? undefined : (JSON.parse(text) as unknown),
+        body: JSON.parse(text) as AnswerBody,
         warnings: warning === null ? [] : warning.split(/, (?=299 )/).map((text) => text.slice(7, -1)),
       };
     },
@@ -98,7 +124,7 @@ function overHttp(server: () => TestServer): ApiCaller {
       const response = await fetch(url(path, { ...query, watch: 'true' }), { signal: abort.signal });
       if (!response.ok) throw new StatusError((await response.json()) as StatusError['status']);
       const work = during?.();
-      const seen: WatchEvent<unknown>[] = [];
+      const seen: WatchEvent<AnswerBody>[] = [];
       if (count > 0) {
         let rest = '';
         const decoder = new TextDecoder();
@@ -108,7 +134,7 @@ function overHttp(server: () => TestServer): ApiCaller {
           rest = lines.pop() as string;
           for (const line of lines) {
             const event = JSON.parse(line) as
-              WatchEvent<unknown> | { type: 'ERROR'; object: StatusError['status'] };
+              WatchEvent<AnswerBody> | { type: 'ERROR'; object: StatusError['status'] };
             if (event.type === 'ERROR') throw new StatusError(event.object);
             seen.push(event);
           }

@@ -1,4 +1,3 @@
-import type { KubeObject } from '@k8ts/api';
 import { realClock, silentLogger } from '@k8ts/base';
 import type { Transport } from '@k8ts/client';
 import { createMemoryStore } from '@k8ts/store';
@@ -28,7 +27,7 @@ export async function createTestServer(options: Partial<ApiServerOptions> = {}):
     authenticators: [{ name: 'test', authenticate: () => ({ user: ADMIN }) }],
     authorizers: [{ name: 'test', authorize: () => ({ verdict: 'allow', reason: '' }) }],
     plainPort: 0,
-    freeze: deepFreeze as (object: KubeObject) => void,
+    freeze: deepFreeze,
     ...options,
   });
   await server.listen();

@@ -68,7 +68,8 @@ export class GroupIndex {
       let byValue = this.#byField.get(field.field);
       if (byValue === undefined) {
         if (!make) return undefined;
-        this.#byField.set(field.field, (byValue = new Map()));
+        byValue = new Map<string, Set<WatchGroup>>();
+        this.#byField.set(field.field, byValue);
       }
       return bucketOf(byValue, field.value, make);
     }

@@ -2,7 +2,7 @@
 import { realClock, silentLogger } from '@k8ts/base';
 import { CompactedError, createMemoryStore, type Store, type WatchRequest } from '@k8ts/store';
 import { afterEach, expect, test } from 'vitest';
-import { apiCallers, type ApiCaller } from '../testing/api-callers.ts';
+import { apiCallers, type Answer, type ApiCaller } from '../testing/api-callers.ts';
 import { createTestServer, type TestServer } from '../testing/test-server.ts';
 
 const PATH = '/api/v1/namespaces/a/configmaps';
@@ -44,8 +44,7 @@ afterEach(async () => {
 
 const create = (api: ApiCaller, name: string) =>
   api.call('POST', PATH, { body: { metadata: { name }, data: { a: '1' } } });
-const names = (answer: { body: { items: { metadata: { name: string } }[] } }): string[] =>
-  answer.body.items.map(({ metadata }) => metadata.name);
+const names = (answer: Answer): string[] => answer.body.items.map(({ metadata }) => metadata.name);
 
 test('reads see what was written just before, whoever wrote it', async () => {
   const [first, second] = (await start(40, 2)) as [ApiCaller, ApiCaller];
@@ -91,7 +90,7 @@ test('of writers on several servers exactly one wins', async () => {
 
 test('a watch that the store broke off goes on; one that missed something starts anew', async () => {
   const [api] = (await start(5)) as [ApiCaller];
-  const from = (await create(api, 'before')).body.metadata.resourceVersion as string;
+  const from = (await create(api, 'before')).body.metadata.resourceVersion;
   const seen = api.watch(PATH, { resourceVersion: from }, 2, async () => {
     await create(api, 'one');
     endWatch?.(new Error('connection lost'));

@@ -156,7 +156,7 @@ export class StoreFeed implements AsyncDisposable {
   /** Consecutive events of one resource go together, nearly always all of them. */
   #dispatch(events: readonly StoreEvent[], revision: number): void {
     let from = 0;
-    let current = this.#subscriberOf((events[0] as StoreEvent | undefined)?.kv.key ?? '');
+    let current = this.#subscriberOf(events[0]?.kv.key ?? '');
     for (let at = 1; at < events.length; at++) {
       const next = this.#subscriberOf((events[at] as StoreEvent).kv.key);
       if (next === current) continue;

@@ -420,7 +420,7 @@ type EventBatchLike = Parameters<WatchSink['events']>[0];
 export function keySegment(text: string): string {
   return ASCII.test(text) ? text : Buffer.from(text, 'utf8').toString('latin1');
 }
-// eslint-disable-next-line no-control-regex -- the range of ASCII
+
 const ASCII = /^[\u0000-\u007f]*$/;
 
 export function registryPrefix(group: string, resource: string): string {

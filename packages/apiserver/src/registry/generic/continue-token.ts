@@ -30,7 +30,7 @@ export function decodeContinue(token: string, prefix: string): ContinueToken {
   const { v, rv, start } = parsed;
   if (v !== VERSION)
     throw badRequest(
-      `continue key is not valid: server does not recognize this encoded version ${String(v ?? '')}`,
+      `continue key is not valid: server does not recognize this encoded version ${typeof v === 'string' ? v : ''}`,
     );
   if (typeof rv !== 'number' || rv === 0 || !Number.isSafeInteger(rv) || rv < -1)
     throw badRequest(

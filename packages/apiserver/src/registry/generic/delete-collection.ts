@@ -1,6 +1,5 @@
 import { isNotFound } from '@k8ts/apimachinery';
 import type { ListResult } from '../../request/result.ts';
-import type { ObjectRecord } from '../../storage/object-record.ts';
 import { deleteObject, type DeleteOptions } from './delete.ts';
 import { list, recordsOf, type ListScope } from './list.ts';
 import type { ListParameters } from './options.ts';
@@ -23,7 +22,7 @@ export async function deleteCollection(
   const records = recordsOf(result);
   const worker = async (): Promise<void> => {
     for (let next = records.next(); !next.done; next = records.next()) {
-      const { namespace, name } = next.value as ObjectRecord;
+      const { namespace, name } = next.value;
       try {
         await deleteObject({ ...writeScope, namespace, name }, options);
       } catch (error) {

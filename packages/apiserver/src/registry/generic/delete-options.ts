@@ -92,5 +92,5 @@ function stringList(value: unknown): readonly string[] | undefined {
     throw badRequest(
       'json: cannot unmarshal value into Go struct field DeleteOptions.dryRun of type []string',
     );
-  return value as string[];
+  return value;
 }

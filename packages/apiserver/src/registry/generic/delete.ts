@@ -172,7 +172,7 @@ function beginGrace(
     metadata.deletionGracePeriodSeconds = period;
     return 'yes';
   }
-  const period = served.strategy?.gracePeriod?.({ ...rest, metadata } as KubeObject, requested) ?? 0;
+  const period = served.strategy?.gracePeriod?.({ ...rest, metadata }, requested) ?? 0;
   metadata.deletionTimestamp = formatTime(now + period * 1_000);
   metadata.deletionGracePeriodSeconds = period;
   if ((metadata.generation ?? 0) > 0) metadata.generation = (metadata.generation as number) + 1;

@@ -13,7 +13,7 @@ import {
   type LabelSelector,
 } from '@k8ts/apimachinery';
 import type { Clock } from '@k8ts/base';
-import { CompactedError, FutureRevisionError, type KeyValue, type Store } from '@k8ts/store';
+import { CompactedError, FutureRevisionError, type Store } from '@k8ts/store';
 import type { ListResult } from '../../request/result.ts';
 import type { ObjectRecord } from '../../storage/object-record.ts';
 import { storeError } from '../../storage/resource-storage.ts';
@@ -46,7 +46,7 @@ export function selectionOf(scope: ListScope, parameters: ListParameters): Selec
   namespace ??= scope.served.info.namespaced
     ? fields.find(({ field, operator }) => field === 'metadata.namespace' && operator === '=')?.value
     : undefined;
-  return createSelection(namespace === '' ? undefined : namespace, labels as LabelSelector, fields);
+  return createSelection(namespace === '' ? undefined : namespace, labels, fields);
 }
 
 function parsed<T extends FieldSelector | LabelSelector>(parse: () => T): T {
@@ -194,7 +194,7 @@ async function listAt(
       records.push(record);
     }
     more = read.more;
-    const last = read.items.at(-1) as KeyValue | undefined;
+    const last = read.items.at(-1);
     if (last === undefined) break;
     from = `${last.key}\u0000`;
     if (read.items.length >= page) await clock.yield();

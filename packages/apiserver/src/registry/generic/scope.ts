@@ -13,7 +13,7 @@ export interface RegistryServices {
   readonly random: Random;
   readonly logger: Logger;
   readonly admission: AdmissionChain;
-  authorize(attributes: AuthorizationAttributes): Decision | Promise<Decision>;
+  readonly authorize: (attributes: AuthorizationAttributes) => Decision | Promise<Decision>;
   lookUp<R extends KubeObject>(type: ResourceType<R>, namespace: string, name: string): R | undefined;
   lookUpAll<R extends KubeObject>(type: ResourceType<R>, namespace?: string): readonly R[];
 }
@@ -33,7 +33,7 @@ export interface WriteScope {
   readonly options: Readonly<Record<string, unknown>>;
   /** False for what the server does by itself: no admission. */
   readonly admit: boolean;
-  warn(message: string): void;
+  readonly warn: (message: string) => void;
 }
 
 export function strategyContext(scope: WriteScope): StrategyContext {

@@ -124,7 +124,7 @@ async function updateOnce(
       );
       if (pending !== undefined) await pending;
     }
-    if (isFinalized(draft, before) && strategy?.mayBeRemoved?.(draft as KubeObject) !== false) {
+    if (isFinalized(draft, before) && strategy?.mayBeRemoved?.(draft) !== false) {
       if (scope.dryRun) return { object: draft };
       const gone = await storage.delete(old);
       if (gone instanceof LostRace && gone.current !== undefined) return gone;
