@@ -31,7 +31,7 @@ function validate({ data = {}, binaryData = {} }: ConfigMap): FieldError[] {
     errors.push(...messages(isConfigMapKey(name), name, key('binaryData', name)));
     size += base64Length(value);
   }
-  if (size > MAX_DATA_SIZE) errors.push(tooLong('', MAX_DATA_SIZE));
+  if (size > MAX_DATA_SIZE) errors.push(tooLong('[]', MAX_DATA_SIZE));
   return errors;
 }
 

@@ -55,7 +55,7 @@ export const podDisruptionBudgetStrategy: Strategy<Budget> = {
     status: statusStrategy({
       validateUpdate: ({ status }) => [
         ...validateConditions(status?.conditions ?? [], 'status.conditions'),
-        ...validateCounts(status ?? ({}), [
+        ...validateCounts(status ?? {}, [
           'disruptionsAllowed',
           'currentHealthy',
           'desiredHealthy',

@@ -116,7 +116,7 @@ function validateResourceClaims(spec: Spec, path: string, pod: Meta | undefined)
   const names = new Set<string>();
   return each(spec.resourceClaims, path, (claim, at) => {
     if (pod?.annotations?.[MIRROR_POD] !== undefined)
-      return [forbiddenField('', 'static pods do not support resource claims')];
+      return [forbiddenField('[]', 'static pods do not support resource claims')];
     const { name = '', resourceClaimName, resourceClaimTemplateName } = claim;
     const errors: FieldError[] = [];
     if (name === '') errors.push(required(`${at}.name`, ''));

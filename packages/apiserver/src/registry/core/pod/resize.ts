@@ -16,8 +16,8 @@ const schema = (name: string): Schema => schemaOfType('corev1', name) as Schema;
 /** `others`: what is wrong with the pod apart from the resize. */
 export function validateResize(pod: Pod, old: Pod, others: readonly FieldError[]): readonly FieldError[] {
   if (old.metadata.annotations?.[MIRROR_POD] !== undefined)
-    return [forbiddenField('', 'static pods cannot be resized')];
-  if (old.spec.os?.name === 'windows') return [forbiddenField('', 'windows pods cannot be resized')];
+    return [forbiddenField('[]', 'static pods cannot be resized')];
+  if (old.spec.os?.name === 'windows') return [forbiddenField('[]', 'windows pods cannot be resized')];
   const errors = [...others];
   const before = old.spec;
   const after = pod.spec;

@@ -220,7 +220,7 @@ const ephemeralSchema = (): Schema => schemaOfType('corev1', 'EphemeralContainer
 
 export function validateEphemeralContainersUpdate(pod: Pod, old: Pod): FieldError[] {
   if (old.metadata.annotations?.[MIRROR_POD] !== undefined)
-    return [forbiddenField('', 'static pods do not support ephemeral containers')];
+    return [forbiddenField('[]', 'static pods do not support ephemeral containers')];
   const errors = [
     ...validateMetadataAndSpec(pod),
     ...validatePodAnnotationsUpdate(pod.metadata, old.metadata, 'metadata.annotations'),

@@ -186,7 +186,7 @@ describe('an update', () => {
     const strategy = fresh();
     const old = await stored(strategy, { type: 'NodePort', ports: [{ port: 80, nodePort: 30080 }] });
     const plain = await update(strategy, old, (next) => {
-      (next.spec).type = 'ClusterIP';
+      next.spec.type = 'ClusterIP';
     });
     expect(plain.errors).toEqual([]);
     expect(plain.object.spec?.ports?.[0]?.nodePort).toBeUndefined();
