@@ -74,6 +74,8 @@ export class WatchCache implements FeedSubscriber {
   readonly #writing = new Map<string, { readonly stored: Uint8Array; readonly object: KubeObject }>();
   #ring: EventRing;
   #loaded = false;
+  /** No change is newer than this. */
+  #lastChange = 0;
   #loading: Promise<void> | undefined;
   /** Events that arrived while loading. */
   #early: StoreEvent[] = [];
@@ -103,6 +105,11 @@ export class WatchCache implements FeedSubscriber {
   /** Everything up to this revision is in. */
   get revision(): number {
     return this.#options.feed.revision;
+  }
+
+  /** Nothing of this resource has changed after `revision`, which this server has seen: what is here now was there then. */
+  isUnchangedSince(revision: number): boolean {
+    return this.#loaded && revision >= this.#lastChange && revision <= this.revision;
   }
 
   /** The oldest revision after which a watch can start. */
@@ -266,6 +273,7 @@ export class WatchCache implements FeedSubscriber {
     this.records.load(loaded);
     this.changes++;
     this.#ring = new EventRing(revision, ringLimits ?? DEFAULT_RING_LIMITS);
+    this.#lastChange = revision;
     this.#loaded = true;
     for (const event of early) if (event.kv.modRevision > revision) this.#apply(event);
     // A shared store may be read ahead of its watch.
@@ -303,6 +311,7 @@ export class WatchCache implements FeedSubscriber {
     bytes: number,
   ): void {
     const event: CacheEvent = { type, revision, record, previous };
+    this.#lastChange = revision;
     this.changes++;
     this.#ring.push(event, bytes);
     this.#groups.offer(event, this.#onWaiting);

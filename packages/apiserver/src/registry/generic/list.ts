@@ -13,13 +13,13 @@ import {
   type LabelSelector,
 } from '@k8ts/apimachinery';
 import type { Clock } from '@k8ts/base';
-import { CompactedError, FutureRevisionError, type Store } from '@k8ts/store';
+import { CompactedError, FutureRevisionError, type KeyValue, type Store } from '@k8ts/store';
 import type { ListResult } from '../../request/result.ts';
 import type { ObjectRecord } from '../../storage/object-record.ts';
 import { storeError } from '../../storage/resource-storage.ts';
 import type { Stretch } from '../../watch-cache/ordered-records.ts';
 import { createSelection, selectedName, selects, type Selection } from '../../watch-cache/selection.ts';
-import { tooLargeResourceVersion } from '../../watch-cache/watch-cache.ts';
+import { tooLargeResourceVersion, type WatchCache } from '../../watch-cache/watch-cache.ts';
 import type { ServedResource } from '../served-resource.ts';
 import { decodeContinue, encodeContinue } from './continue-token.ts';
 import { parseResourceVersion, type ListParameters } from './options.ts';
@@ -72,8 +72,7 @@ function checkField(served: ServedResource, field: string): void {
 }
 
 export async function list(scope: ListScope, parameters: ListParameters): Promise<ListResult> {
-  const { served, store } = scope;
-  const { cache } = served.storage;
+  const { cache } = scope.served.storage;
   const selection = selectionOf(scope, parameters);
   const { limit, continueToken, resourceVersion, resourceVersionMatch: match } = parameters;
   if (!cache.loaded) await cache.load();
@@ -95,7 +94,6 @@ export async function list(scope: ListScope, parameters: ListParameters): Promis
   else if (wanted > cache.revision) await cache.waitFor(wanted);
   // "Any" and "not older than" are answered whole (upstream ignores the limit for rv=0 as well).
   const pages = resourceVersion === '0' ? 0 : limit;
-  void store;
   return fromCache(scope, selection, start, end, pages);
 }
 
@@ -112,10 +110,10 @@ async function fromCache(
   start: string,
   end: string,
   limit: number,
+  revision: number = scope.served.storage.cache.revision,
 ): Promise<ListResult> {
   const { served, clock } = scope;
   const { cache } = served.storage;
-  const revision = cache.revision;
   const name = selectedName(selection);
   if (name !== undefined && (selection.namespace !== undefined || !served.info.namespaced)) {
     const record = cache.records.get(served.storage.key(selection.namespace ?? '', name));
@@ -148,7 +146,7 @@ async function fromCache(
   );
 }
 
-/** Reads what was there at `revision`; from the cache if nothing of the resource has changed since. */
+/** What was there at `revision`: from the cache if nothing of the resource has changed since, else from the store. */
 async function listAt(
   scope: ListScope,
   selection: Selection,
@@ -158,61 +156,73 @@ async function listAt(
   limit: number,
   isContinuation: boolean,
 ): Promise<ListResult> {
-  const { served, store, clock } = scope;
+  const { cache } = scope.served.storage;
+  if (revision > cache.revision) await cache.waitFor(revision);
+  if (cache.isUnchangedSince(revision)) return fromCache(scope, selection, start, end, limit, revision);
+  return fromStore(scope, selection, revision, start, end, limit, isContinuation);
+}
+
+/** So many keys are read from the store at once. */
+const STORE_PAGE = 500;
+
+async function fromStore(
+  { served, store, clock }: ListScope,
+  selection: Selection,
+  revision: number,
+  start: string,
+  end: string,
+  limit: number,
+  isContinuation: boolean,
+): Promise<ListResult> {
   const { cache } = served.storage;
-  if (revision > cache.revision) {
-    await cache.waitFor(revision).catch((error: unknown) => {
-      throw error;
-    });
-  }
-  const page = 500;
   const records: ObjectRecord[] = [];
   let from = start;
-  let more = true;
-  let count = 0;
-  let first = true;
-  while (more && (limit === 0 || records.length < limit)) {
-    const wanted = limit === 0 ? page : selection.unfiltered ? limit - records.length : page;
-    const read = await guarded(served, () =>
+  let total: number | undefined;
+  for (;;) {
+    // Without selectors every key counts; with them it is not known how many must be looked at.
+    const wanted =
+      limit > 0 && selection.unfiltered ? Math.min(STORE_PAGE, limit - records.length) : STORE_PAGE;
+    const page = await guarded(served, () =>
       store.range({ start: from, end, revision, limit: wanted }),
     ).catch((error: unknown) => {
       throw readError(error, revision, cache.revision, isContinuation, () =>
         encodeContinue(from, cache.rangeOf(selection).start, -1),
       );
     });
-    if (first) count = read.count;
-    first = false;
-    for (const [position, kv] of read.items.entries()) {
-      const known = cache.records.get(kv.key);
-      const record = known?.revision === kv.modRevision ? known : cache.recordOf(kv);
-      if (!selects(selection, record)) continue;
-      if (limit > 0 && records.length === limit) {
-        more = true;
-        void position;
-        return pageResult();
-      }
-      records.push(record);
-    }
-    more = read.more;
-    const last = read.items.at(-1);
-    if (last === undefined) break;
+    total ??= page.count;
+    const isFull = takeSelected(page.items, selection, limit, cache, records);
+    const last = page.items.at(-1);
+    const hasMore = isFull || page.more;
+    if (!hasMore || last === undefined) return result(served, revision, stretchOf(records), '', undefined);
+    if (isFull || records.length === limit)
+      return result(
+        served,
+        revision,
+        stretchOf(records),
+        continueAfter(records.at(-1) as ObjectRecord, served, selection, revision),
+        selection.unfiltered ? total - records.length : undefined,
+      );
     from = `${last.key}\u0000`;
-    if (read.items.length >= page) await clock.yield();
+    await clock.yield();
   }
-  return pageResult();
+}
 
-  function pageResult(): ListResult {
-    const last = records.at(-1);
-    if (!more || last === undefined || limit === 0)
-      return result(served, revision, stretchOf(records), '', undefined);
-    return result(
-      served,
-      revision,
-      stretchOf(records),
-      continueAfter(last, served, selection, revision),
-      selection.unfiltered ? count - records.length : undefined,
-    );
+/** Adds what is selected, up to the limit; true when something selected was left over. */
+function takeSelected(
+  items: readonly KeyValue[],
+  selection: Selection,
+  limit: number,
+  cache: WatchCache,
+  records: ObjectRecord[],
+): boolean {
+  for (const kv of items) {
+    const known = cache.records.get(kv.key);
+    const record = known?.revision === kv.modRevision ? known : cache.recordOf(kv);
+    if (!selects(selection, record)) continue;
+    if (limit > 0 && records.length === limit) return true;
+    records.push(record);
   }
+  return false;
 }
 
 function continueAfter(
