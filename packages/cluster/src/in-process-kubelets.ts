@@ -17,6 +17,9 @@ export function inProcessKubelets(handlers: () => RequestHandlers): KubeletConne
       authority: node.metadata.name,
       open() {
         const [near, far] = duplexPair();
+        // Unlike a socket's, the other end of a pair does not hear of a client that goes away.
+        near.once('close', () => far.destroy());
+        far.once('close', () => near.destroy());
         server.emit('connection', far);
         return Promise.resolve(near);
       },
