@@ -92,6 +92,7 @@ export async function createApiServer(
       store: options.store,
       feed,
       clock,
+      logger,
       leases: new LeaseBuckets(options.store, clock),
       freeze: options.freeze ?? NOT_FROZEN,
     },

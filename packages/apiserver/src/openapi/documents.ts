@@ -89,11 +89,15 @@ export class OpenApi {
     return paths;
   }
 
-  /** The tables do not change while the program runs, so their version says as much as the document's text would. */
+  /**
+   * Tables and descriptions do not change while the program runs, so what tells them from others says as much as the
+   * document's text would.
+   */
   #hashOf({ group, version }: { readonly group: string; readonly version: string }): string {
     const rows = this.#registry.infosOf(group, version);
+    this.#docs ??= this.#loadDocs();
     return createHash('sha512')
-      .update(`${VERSION_INFO['gitVersion']} ${JSON.stringify(rows)}`)
+      .update(`${VERSION_INFO['gitVersion']} ${this.#docs.id} ${JSON.stringify(rows)}`)
       .digest('hex')
       .toUpperCase();
   }

@@ -4,7 +4,7 @@
  */
 import type { Draft, KubeObject, ResourceInfo } from '@k8ts/api';
 import { serverTimeout, timeout, type GroupResource, type StatusError } from '@k8ts/apimachinery';
-import type { Clock } from '@k8ts/base';
+import type { Clock, Logger } from '@k8ts/base';
 import {
   LeaseNotFoundError,
   UnavailableError,
@@ -23,6 +23,7 @@ export interface StorageContext {
   readonly store: Store;
   readonly feed: StoreFeed;
   readonly clock: Clock;
+  readonly logger: Logger;
   readonly leases: LeaseBuckets;
   readonly freeze: (object: KubeObject) => void;
 }
@@ -69,6 +70,7 @@ export class ResourceStorage {
       namespaced: info.namespaced,
       feed: context.feed,
       clock: context.clock,
+      logger: context.logger,
     });
   }
 

@@ -2,9 +2,9 @@
  * What this server knows of one resource: all objects in order, the recent events, and who watches. Loaded from the store
  * when first needed, then kept current by the feed. With an exclusive store it is never behind an acknowledged write.
  */
-import { expired, StatusError, timeout } from '@k8ts/apimachinery';
+import { expired, internalError, StatusError, timeout } from '@k8ts/apimachinery';
 import type { KubeObject } from '@k8ts/api';
-import type { Clock } from '@k8ts/base';
+import { errorMessage, type Clock, type Logger } from '@k8ts/base';
 import { prefixEnd, textFromKey, type KeyValue, type StoreEvent } from '@k8ts/store';
 import { ObjectRecord, type RecordFamily } from '../storage/object-record.ts';
 import { DEFAULT_RING_LIMITS, EventRing, type CacheEvent, type RingLimits } from './event-ring.ts';
@@ -41,6 +41,7 @@ export interface WatchCacheOptions {
   readonly namespaced: boolean;
   readonly feed: StoreFeed;
   readonly clock: Clock;
+  readonly logger: Logger;
   readonly ringLimits?: RingLimits;
 }
 
@@ -162,7 +163,7 @@ export class WatchCache implements FeedSubscriber {
       if (this.#loading !== undefined) this.#early.push(...events);
       return;
     }
-    for (const event of events) this.#apply(event);
+    for (const event of events) this.#take(event);
   }
 
   onGap(): void {
@@ -223,7 +224,7 @@ export class WatchCache implements FeedSubscriber {
 
     if (request.initialEvents) {
       watcher.hold();
-      void this.#sendInitialEvents(request, watcher);
+      this.#sendInitialEvents(request, watcher).catch((error: unknown) => watcher.fail(error));
     } else if (after !== undefined) {
       const missed = this.#replay(selection, after);
       if (missed.length > 0) {
@@ -262,7 +263,7 @@ export class WatchCache implements FeedSubscriber {
         ...(revision === undefined ? {} : { revision }),
       });
       revision = page.revision;
-      for (const kv of page.items) loaded.push(this.recordOf(kv));
+      for (const kv of page.items) this.#guarded(kv.key, () => loaded.push(this.recordOf(kv)));
       if (!page.more) break;
       start = `${(page.items.at(-1) as KeyValue).key}\u0000`;
     }
@@ -275,9 +276,22 @@ export class WatchCache implements FeedSubscriber {
     this.#ring = new EventRing(revision, ringLimits ?? DEFAULT_RING_LIMITS);
     this.#lastChange = revision;
     this.#loaded = true;
-    for (const event of early) if (event.kv.modRevision > revision) this.#apply(event);
+    for (const event of early) if (event.kv.modRevision > revision) this.#take(event);
     // A shared store may be read ahead of its watch.
     if (feed.revision < revision) await this.waitFor(revision);
+  }
+
+  #take(event: StoreEvent): void {
+    this.#guarded(event.kv.key, () => this.#apply(event));
+  }
+
+  /** What somebody else has put into the store may be no object at all; it must not stand in the way of the others. */
+  #guarded(key: string, action: () => void): void {
+    try {
+      action();
+    } catch (error) {
+      this.#options.logger.error('the store holds what is no object', { key, error: errorMessage(error) });
+    }
   }
 
   #apply(event: StoreEvent): void {
@@ -343,7 +357,7 @@ export class WatchCache implements FeedSubscriber {
 
   /** The watcher holds back what happens meanwhile; it comes after the initial events. */
   async #sendInitialEvents(request: CacheWatchRequest, watcher: Watcher): Promise<void> {
-    const { selection, encoder, sink } = request;
+    const { selection, encoder } = request;
     const revision = this.revision;
     const { start, end } = this.rangeOf(selection);
     let part: EmittedEvent[] = [];
@@ -353,13 +367,13 @@ export class WatchCache implements FeedSubscriber {
         if (selects(selection, record)) part.push({ type: 'ADDED', record });
       }
       if (part.length < INITIAL_PART) continue;
-      for (const batch of batches(part, encoder)) sink.events(batch);
+      for (const batch of batches(part, encoder)) watcher.initial(batch);
       part = [];
       await this.#options.clock.yield();
       if (watcher.closed) return;
     }
-    if (part.length > 0) for (const batch of batches(part, encoder)) sink.events(batch);
-    if (request.initialEventsEnd) sink.bookmark(revision, true);
+    if (part.length > 0) for (const batch of batches(part, encoder)) watcher.initial(batch);
+    if (request.initialEventsEnd) watcher.initialEnd(revision);
     watcher.release();
   }
 
@@ -391,12 +405,30 @@ class Watcher implements WatchSink {
 
   events(batch: EventBatchLike): void {
     if (this.#held !== undefined) this.#held.push(batch);
-    else if (!this.closed) this.#request.sink.events(batch);
+    else this.initial(batch);
   }
 
   bookmark(revision: number, initialEventsEnd: boolean): void {
     // Held-back events are older than the bookmark; the next one will do.
     if (this.#held === undefined && !this.closed) this.#request.sink.bookmark(revision, initialEventsEnd);
+  }
+
+  /** Past what is held back. An object that cannot be shown in this form ends this watch, not the server. */
+  initial(batch: EventBatchLike): void {
+    if (this.closed) return;
+    try {
+      this.#request.sink.events(batch);
+    } catch (error) {
+      this.fail(error);
+    }
+  }
+
+  initialEnd(revision: number): void {
+    if (!this.closed) this.#request.sink.bookmark(revision, true);
+  }
+
+  fail(error: unknown): void {
+    this.end(error instanceof StatusError ? error : internalError(error));
   }
 
   hold(): void {
