@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 
 /** The descriptions of types and fields, for OpenAPI and `kubectl explain`. Built by tools/build-api-docs.ts. */
@@ -6,6 +7,8 @@ export interface ApiDocs {
   type(name: string): string | undefined;
   /** What a field of the type is for, by its JSON name. */
   field(type: string, field: string): string | undefined;
+  /** Tells one set of descriptions from another: documents with them are cached by clients for ever. */
+  readonly id: string;
 }
 
 /** The file's shape: OpenAPI name → description of the type ('' for none), descriptions of its fields. */
@@ -14,7 +17,7 @@ export type ApiDocsFile = Readonly<
 >;
 
 /** For a program that was built without descriptions. */
-export const noDocs: ApiDocs = { type: () => undefined, field: () => undefined };
+export const noDocs: ApiDocs = { type: () => undefined, field: () => undefined, id: '' };
 
 /** Reads the file that the build made; answers `noDocs` when there is none. Takes a few milliseconds: call it late. */
 export function loadDocs(path: string): ApiDocs {
@@ -25,12 +28,13 @@ export function loadDocs(path: string): ApiDocs {
     if ((error as NodeJS.ErrnoException).code === 'ENOENT') return noDocs;
     throw error;
   }
-  return docsOf(JSON.parse(text) as ApiDocsFile);
+  return docsOf(JSON.parse(text) as ApiDocsFile, createHash('sha256').update(text).digest('hex'));
 }
 
-export function docsOf(file: ApiDocsFile): ApiDocs {
+export function docsOf(file: ApiDocsFile, id = ''): ApiDocs {
   const types = new Map(Object.entries(file));
   return {
+    id,
     type: (name) => types.get(name)?.[0] || undefined,
     field(type, field) {
       const fields = types.get(type)?.[1];
