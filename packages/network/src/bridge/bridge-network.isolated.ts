@@ -1,6 +1,7 @@
 import { readdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 
+import { findProgram } from '@k8ts/cri';
 import type { PortMapping } from '@k8ts/cri';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 
@@ -12,6 +13,8 @@ const hostPort = (containerPort: number, port: number, hostIp = ''): PortMapping
   { protocol: 'TCP', containerPort, hostPort: port, hostIp },
   { protocol: 'UDP', containerPort, hostPort: port, hostIp },
 ];
+
+const iptables = await findProgram('iptables');
 
 describe('the bridge network', () => {
   let lab: NetworkLab;
@@ -146,6 +149,38 @@ describe('the bridge network', () => {
     await pods[1]?.remove();
     expect((await lab.pod('g')).ip).toBe('10.244.0.3');
   });
+
+  it('makes twenty pods at once', async () => {
+    const pods = await Promise.all(
+      Array.from({ length: 20 }, (_, i) => lab.pod(`p${i}`, hostPort(80, 9000 + i))),
+    );
+    expect(new Set(pods.map(({ ip }) => ip)).size).toBe(20);
+    await pods[7]?.serve(80);
+    expect(await lab.stranger.ask('tcp', NetworkLab.nodeIp, 9007)).toMatch(/^p7 /);
+    await Promise.all(pods.map((pod) => pod.remove()));
+    expect(await readdir(lab.stateDir)).toEqual([]);
+  });
+
+  it.skipIf(iptables === undefined)(
+    'passes where the machine forwards nothing by itself (Docker)',
+    async () => {
+      const forward = async (...args: string[]): Promise<string> => runCommand('iptables', ['-w', ...args]);
+      await lab.network.destroy();
+      await forward('-P', 'FORWARD', 'DROP');
+      const before = await forward('-S', 'FORWARD');
+      lab.network = await lab.openNetwork();
+      lab.network = await lab.openNetwork();
+      const [a, b] = [await lab.pod('a', hostPort(8080, 80)), await lab.pod('b')];
+      await Promise.all([a.serve(8080), lab.stranger.serve(81)]);
+      expect(await b.ask('tcp', a.ip, 8080)).toBe(`a ${b.ip}`);
+      expect(await a.ask('tcp', lab.stranger.ip, 81)).toBe(`stranger ${NetworkLab.nodeIp}`);
+      expect(await lab.stranger.ask('tcp', NetworkLab.nodeIp, 80)).toBe('a 192.0.2.2');
+      await lab.network.destroy();
+      expect(await forward('-S', 'FORWARD')).toBe(before);
+      await forward('-P', 'FORWARD', 'ACCEPT');
+      await runCommand('nft', ['flush', 'ruleset']);
+    },
+  );
 
   it('is gone without a trace when destroyed', async () => {
     await lab.pod('a', hostPort(8080, 80));

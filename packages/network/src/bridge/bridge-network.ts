@@ -11,6 +11,7 @@ import type { RunCommand } from '../host/command.ts';
 import { requireNetworkHost } from '../host/programs.ts';
 import { AddressPool } from './address-pool.ts';
 import { bridgeTable, hostPortElements, hostPortKeys, tableOf } from './bridge-rules.ts';
+import { allowForwarding, disallowForwarding } from './forward-policy.ts';
 import { defaultRouteInterface, listHostLinks } from './host-links.ts';
 import { LeaseStore } from './lease-store.ts';
 import type { Lease } from './lease-store.ts';
@@ -81,6 +82,7 @@ export async function destroyBridgeNetwork(options: {
   }
   const table = tableOf(bridge);
   await run('nft', ['-f', '-'], { input: `add table ${table}\ndelete table ${table}\n` });
+  await disallowForwarding(run, bridge);
   await new LeaseStore(stateDir).removeAll();
 }
 
@@ -163,6 +165,7 @@ class HostBridge implements BridgeNetwork {
         [...this.#leases.values()],
       ),
     );
+    await allowForwarding(this.#run, this.bridge, this.#logger);
     const known = new Set([...this.#leases.values()].map(({ interfaceName }) => interfaceName));
     const strays = links.filter(({ name, master }) => master === this.bridge && !known.has(name));
     await this.#deleteLinks(strays.map(({ name }) => name));

@@ -320,6 +320,34 @@ describe('kube-proxy', () => {
     await cleanupKubeProxy({ clock: realClock, logger: silentLogger });
   });
 
+  it('serves both families', async () => {
+    await lab.network.destroy();
+    lab.network = await lab.openNetwork({
+      podCidrs: ['10.244.0.0/24', 'fd00:10:244::/64'],
+      clusterCidrs: ['10.244.0.0/16', 'fd00:10:244::/48'],
+      serviceCidrs: ['10.96.0.0/12', 'fd00:10:96::/112'],
+    });
+    const [c, d] = [await lab.pod('c'), await lab.pod('d')];
+    await c.serve(8080);
+    api.seed(
+      corev1.services,
+      testService('web', { ...nodePort, clusterIPs: [VIP, 'fd00:10:96::50'], sessionAffinity: 'ClientIP' }),
+    );
+    api.seed(discoveryv1.endpointSlices, testSlice('web', [c.ip]));
+    api.seed(discoveryv1.endpointSlices, testSlice('web', [c.ips[1] ?? ''], undefined, 'IPv6'));
+    await start({
+      nodeIps: [NetworkLab.nodeIp, '2001:db8::1'],
+      clusterCidrs: ['10.244.0.0/16', 'fd00:10:244::/48'],
+      serviceCidrs: ['10.96.0.0/12', 'fd00:10:96::/112'],
+    });
+    expect(await d.ask('tcp', VIP, 80)).toBe(`c ${d.ip}`);
+    expect(await d.ask('tcp', 'fd00:10:96::50', 80)).toBe(`c ${d.ips[1]}`);
+    expect(await d.ask('tcp', 'fd00:10:96::50', 81)).toBe('ECONNREFUSED');
+    expect(await c.ask('tcp', 'fd00:10:96::50', 80)).toBe('c fd00:10:244::1');
+    expect(await lab.node.ask('tcp', 'fd00:10:96::50', 80)).toMatch(/^c /);
+    expect(await lab.stranger.ask('tcp', '2001:db8::1', NODE_PORT)).toBe('c fd00:10:244::1');
+  });
+
   it('writes a change within 100 ms, also among a thousand Services', async () => {
     for (let i = 0; i < 1_000; i++) {
       const clusterIP = `10.97.${i >> 8}.${i & 255}`;

@@ -42,9 +42,9 @@ export interface KubeProxyOptions {
   readonly localhostNodePorts?: boolean;
   /** `--masquerade-all`. */
   readonly masqueradeAll?: boolean;
-  /** Milliseconds; upstream's `--nodeport-…min-sync-period` is 1000. Default 100. */
+  /** Milliseconds between syncs of changes; upstream's `--nftables-min-sync-period` is 1,000. Default 100. */
   readonly minSyncPeriod?: number;
-  /** Milliseconds between looks whether the rules still stand. Default 30,000. */
+  /** Milliseconds between looks whether the rules still stand (`--nftables-sync-period`). Default 30,000. */
   readonly syncPeriod?: number;
   /** Milliseconds between syncs of everything. Default one hour. */
   readonly fullSyncPeriod?: number;
