@@ -1,6 +1,7 @@
 import type { ControllerDefinition } from './contract.ts';
 import { daemonSetController } from './daemonset/controller.ts';
 import { deploymentController } from './deployment/controller.ts';
+import { endpointSliceMirroringController } from './endpointslice-mirroring/controller.ts';
 import { endpointsController } from './endpoints/controller.ts';
 import { endpointSliceController } from './endpointslice/controller.ts';
 import { garbageCollectorController } from './garbage-collector/controller.ts';
@@ -27,6 +28,7 @@ export const controllerRegistry: readonly ControllerDefinition[] = [
   statefulSetController,
   endpointsController,
   endpointSliceController,
+  endpointSliceMirroringController,
   garbageCollectorController,
   podGCController,
   nodeLifecycleController,
