@@ -1,8 +1,8 @@
-/** Asks again and again, in real time; throws after ten seconds. */
-export async function until(condition: () => boolean | Promise<boolean>): Promise<void> {
-  const deadline = Date.now() + 10_000;
+/** Asks again and again, in real time; throws after `limit` milliseconds. */
+export async function until(condition: () => boolean | Promise<boolean>, limit = 10_000): Promise<void> {
+  const deadline = Date.now() + limit;
   while (!(await condition())) {
-    if (Date.now() > deadline) throw new Error(`does not hold after 10 s: ${condition.toString()}`);
+    if (Date.now() > deadline) throw new Error(`does not hold after ${limit} ms: ${condition.toString()}`);
     await new Promise((resolve) => setTimeout(resolve, 20));
   }
 }

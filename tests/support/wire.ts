@@ -1,0 +1,67 @@
+import { Agent, request } from 'node:https';
+
+import { kubeconfigTarget, parseKubeconfig } from '@k8ts/client';
+import type { Cluster } from '@k8ts/cluster';
+
+export interface Answer {
+  readonly code: number;
+  readonly headers: Readonly<Record<string, string | string[] | undefined>>;
+  readonly text: string;
+  /** The body as JSON. */
+  json<T = Readonly<Record<string, unknown>>>(): T;
+}
+
+export interface WireRequest {
+  /** Text and bytes are sent as they are, everything else as JSON. */
+  readonly body?: unknown;
+  readonly contentType?: string;
+  readonly accept?: string;
+  readonly headers?: Readonly<Record<string, string>>;
+}
+
+/** Plain HTTPS as the cluster's administrator: what no typed client lets one say or see. */
+export interface Wire extends Disposable {
+  send(method: string, path: string, options?: WireRequest): Promise<Answer>;
+}
+
+export async function createWire(cluster: Cluster): Promise<Wire> {
+  const target = await kubeconfigTarget(parseKubeconfig(cluster.kubeconfig, 'kubeconfig'));
+  const { ca, cert, key, server } = target.transport;
+  const agent = new Agent({ keepAlive: true, maxSockets: 32, ca, cert, key });
+  return {
+    send: (method, path, { body, contentType, accept, headers } = {}) =>
+      new Promise((resolve, reject) => {
+        const sent =
+          body === undefined || typeof body === 'string' || Buffer.isBuffer(body)
+            ? body
+            : JSON.stringify(body);
+        const outgoing = request(`${server}${path}`, {
+          method,
+          agent,
+          headers: {
+            ...(sent === undefined ? {} : { 'content-type': contentType ?? 'application/json' }),
+            ...(sent === undefined ? {} : { 'content-length': Buffer.byteLength(sent) }),
+            ...(accept === undefined ? {} : { accept }),
+            ...headers,
+          },
+        });
+        outgoing.on('error', reject);
+        outgoing.on('response', (response) => {
+          const chunks: Buffer[] = [];
+          response.on('data', (chunk: Buffer) => chunks.push(chunk));
+          response.on('error', reject);
+          response.on('end', () => {
+            const text = Buffer.concat(chunks).toString();
+            resolve({
+              code: response.statusCode ?? 0,
+              headers: response.headers,
+              text,
+              json: <T>() => JSON.parse(text) as T,
+            });
+          });
+        });
+        outgoing.end(sent);
+      }),
+    [Symbol.dispose]: () => agent.destroy(),
+  };
+}
