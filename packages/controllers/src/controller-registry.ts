@@ -1,3 +1,4 @@
+import { clusterRoleAggregationController } from './clusterrole-aggregation-controller.ts';
 import type { ControllerDefinition } from './contract.ts';
 import { daemonSetController } from './daemonset/controller.ts';
 import { deploymentController } from './deployment/controller.ts';
@@ -21,6 +22,7 @@ export const controllerRegistry: readonly ControllerDefinition[] = [
   namespaceController,
   serviceAccountController,
   rootCAPublisherController,
+  clusterRoleAggregationController,
   deploymentController,
   replicaSetController,
   replicationController,
