@@ -53,14 +53,19 @@ export function createInProcessTransport(server: InProcessTarget, identity: User
     };
   };
 
+  const perform = async (request: ApiRequest): Promise<unknown> => {
+    const { result, finish } = await server.serve(init(request));
+    try {
+      return await valueOf(result);
+    } finally {
+      finish();
+    }
+  };
+
   return {
-    async request<T>(request: ApiRequest): Promise<T> {
-      const { result, finish } = await server.serve(init(request));
-      try {
-        return (await valueOf(result)) as T;
-      } finally {
-        finish();
-      }
+    request<T>(request: ApiRequest): Promise<T> {
+      const answer = perform(request) as Promise<T>;
+      return request.signal === undefined ? answer : abortable(answer, request.signal);
     },
     async watch<T>(request: ApiRequest): Promise<AsyncIterable<readonly WatchEvent<T>[]>> {
       const { result, finish } = await server.serve(init(request));
@@ -71,6 +76,16 @@ export function createInProcessTransport(server: InProcessTarget, identity: User
       return openWatch<T>(result, request.signal, finish);
     },
   };
+}
+
+/** The caller is let go when its signal aborts; what the server has begun it finishes. */
+function abortable<T>(answer: Promise<T>, signal: AbortSignal): Promise<T> {
+  return new Promise((resolve, reject) => {
+    const abort = (): void => reject(signal.reason as Error);
+    setMaxListeners(0, signal); // a component makes all its requests with one signal
+    signal.addEventListener('abort', abort, { once: true });
+    answer.then(resolve, reject).finally(() => signal.removeEventListener('abort', abort));
+  });
 }
 
 async function valueOf(result: Result): Promise<unknown> {

@@ -84,6 +84,7 @@ export class WatchCache implements FeedSubscriber {
   #flushScheduled = false;
   #cancelBookmarks: (() => void) | undefined;
   #cancelDrop: (() => void) | undefined;
+  #listedLately = false;
   #cancelReload: (() => void) | undefined;
   #closed = false;
   /** Grows with every change, so that what was derived from the records can tell whether it still holds. */
@@ -186,11 +187,8 @@ export class WatchCache implements FeedSubscriber {
 
   /** What lies in the range of keys and in the selection's namespace; the caller applies its selectors. */
   snapshot(start: string, end: string, limit?: number): Stretch[] {
-    this.#cancelDrop?.();
-    this.#cancelDrop = this.#options.clock.setTimeout(() => {
-      this.#cancelDrop = undefined;
-      this.records.dropJoined();
-    }, JOINED_LIFETIME);
+    this.#listedLately = true;
+    this.#scheduleDrop();
     return this.records.snapshot(start, end, limit);
   }
 
@@ -375,6 +373,19 @@ export class WatchCache implements FeedSubscriber {
     if (part.length > 0) for (const batch of batches(part, encoder)) watcher.initial(batch);
     if (request.initialEventsEnd) watcher.initialEnd(revision);
     watcher.release();
+  }
+
+  /** Joined bytes go when a whole period has passed without a list. */
+  #scheduleDrop(): void {
+    this.#cancelDrop ??= this.#options.clock.setTimeout(() => {
+      this.#cancelDrop = undefined;
+      if (!this.#listedLately) {
+        this.records.dropJoined();
+        return;
+      }
+      this.#listedLately = false;
+      this.#scheduleDrop();
+    }, JOINED_LIFETIME);
   }
 
   #scheduleBookmarks(): void {
