@@ -18,6 +18,7 @@ import {
   KUBELET_VERSION,
   type KubeletOptions,
 } from './kubelet-options.ts';
+import { createKubeletMetrics } from './kubelet-metrics.ts';
 import { goArch, goOs, machineFacts, machineUsage } from './node/machine-facts.ts';
 import { NodeReporter } from './node/node-reporter.ts';
 import type { NodeFacts } from './node/node-status.ts';
@@ -245,11 +246,17 @@ async function start(options: KubeletOptions, scope: Scope): Promise<Kubelet> {
     logger,
     node: () => reporter.node,
     apiPod: (key) => podInformer.lister.byKey(key),
-    onCreated: (uid) => statuses.resend(uid),
   });
   const reconcileMirrors = (): void => {
     if (podInformer.synced && !signal.aborted)
       scope.run(mirrors.reconcile([...staticPods.values()], podInformer.lister.list(), signal));
+  };
+
+  /** Only now that the informer has the mirror can the static pod's status go to it. */
+  const mirrorSeen = (mirror: Pod): void => {
+    const pod = [...staticPods.values()].find((candidate) => podKey(candidate) === podKey(mirror));
+    if (pod !== undefined) statuses.resend(podUid(pod));
+    reconcileMirrors();
   };
 
   // What runs must be known before the first pod is looked at, or it would be started a second time.
@@ -271,10 +278,11 @@ async function start(options: KubeletOptions, scope: Scope): Promise<Kubelet> {
         }),
       );
       podInformer.addHandler({
-        added: (pod) => (isMirrorPod(pod) ? reconcileMirrors() : workers.sync(pod)),
+        added: (pod) => (isMirrorPod(pod) ? mirrorSeen(pod) : workers.sync(pod)),
         updated: (pod, before) => {
           if (isMirrorPod(pod)) {
-            if (pod.metadata.deletionTimestamp !== before.metadata.deletionTimestamp) reconcileMirrors();
+            if (podUid(pod) !== podUid(before)) mirrorSeen(pod);
+            else if (pod.metadata.deletionTimestamp !== before.metadata.deletionTimestamp) reconcileMirrors();
             return;
           }
           workers.sync(pod);
@@ -353,6 +361,10 @@ async function start(options: KubeletOptions, scope: Scope): Promise<Kubelet> {
     reconcileMirrors,
   });
 
+  const kubeletMetrics =
+    options.metrics === undefined
+      ? undefined
+      : createKubeletMetrics(options.metrics, nodeName, workers, runtimeCache);
   const withStatus = (pod: Pod): Pod => ({ ...pod, status: statuses.get(podUid(pod)) ?? pod.status ?? {} });
   const served: ServedNode = {
     nodeName,
@@ -369,6 +381,7 @@ async function start(options: KubeletOptions, scope: Scope): Promise<Kubelet> {
     },
     state: (uid) => runtimeCache.state(uid),
     machineUsage,
+    ...(kubeletMetrics === undefined ? {} : { collectMetrics: () => kubeletMetrics.collect() }),
   };
   return {
     nodeName,

@@ -52,7 +52,7 @@ export class PodWorker {
   #syncAbort = new AbortController();
   /** Ends the waiting of a termination when it is to go faster. */
   #killAbort = new AbortController();
-  #failures: ReadonlyMap<string, StartFailure> = new Map();
+  #failures: ReadonlyMap<string, StartFailure> = NO_FAILURES;
   /** The pod with the resources that the node has allocated to it; its own, unless a resize waits. */
   #allocated: Pod;
   #resizePending: PodCondition | undefined;
@@ -202,6 +202,8 @@ export class PodWorker {
     }
     const plan = this.#plan(state);
     host.probes.sync(this.#pod, state, host.hostIps());
+    const idle = isIdle(plan);
+    if (idle) this.#failures = NO_FAILURES;
     const reported = this.#report(state, false);
     if (isTerminalPhase(reported)) {
       this.#phase = 'terminating';
@@ -209,17 +211,19 @@ export class PodWorker {
     }
 
     let retry: number | undefined;
-    try {
-      retry = await this.#execute(plan, state, signal);
-    } catch (error) {
-      if (signal.aborted && this.#shouldEnd()) return this.#step();
-      if (signal.aborted) return undefined;
-      throw error;
-    } finally {
-      if (!this.#stopped && !this.#shouldEnd()) {
-        state = await host.runtimeCache.state(this.uid);
-        host.probes.sync(this.#pod, state, host.hostIps());
-        this.#report(state, false);
+    if (!idle) {
+      try {
+        retry = await this.#execute(plan, state, signal);
+      } catch (error) {
+        if (signal.aborted && this.#shouldEnd()) return this.#step();
+        if (signal.aborted) return undefined;
+        throw error;
+      } finally {
+        if (!this.#stopped && !this.#shouldEnd()) {
+          state = await host.runtimeCache.state(this.uid);
+          host.probes.sync(this.#pod, state, host.hostIps());
+          this.#report(state, false);
+        }
       }
     }
     const waits = [
@@ -459,6 +463,20 @@ export class PodWorker {
     this.#stopped = true;
     this.#onGone(this);
   }
+}
+
+const NO_FAILURES: ReadonlyMap<string, StartFailure> = new Map();
+
+/** Everything is as it should be: the usual case of a pod that is looked at. */
+function isIdle(plan: PodPlan): boolean {
+  return (
+    !plan.killPod &&
+    !plan.createSandbox &&
+    plan.containersToKill.length === 0 &&
+    plan.containersToResize.length === 0 &&
+    plan.containersToStart.length === 0 &&
+    plan.backingOff.length === 0
+  );
 }
 
 const DEADLINE_EXCEEDED: PodEnding = {

@@ -92,6 +92,7 @@ export function createKubeletServer(options: KubeletServerOptions): KubeletServe
       case 'runningpods':
         return sendJson(response, podList(await runningPods(chosenNodes(request))));
       case 'metrics':
+        for (const node of chosenNodes(request)) node.collectMetrics?.();
         return sendText(response, (await options.metrics?.text()) ?? '', METRICS_TYPE);
       case 'metrics-probes':
         return sendText(response, '', METRICS_TYPE);

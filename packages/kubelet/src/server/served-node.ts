@@ -13,6 +13,8 @@ export interface ServedNode {
   /** Also with the newest status. */
   findPod(namespace: string, name: string): Pod | undefined;
   state(podUid: string): Promise<PodRuntimeState>;
+  /** Brings the node's metrics up to date before they are read. */
+  collectMetrics?(): void;
   /** Of the whole machine; absent: the sum of its containers. */
   machineUsage?(): MachineUsage;
 }

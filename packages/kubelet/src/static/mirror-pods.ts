@@ -14,8 +14,6 @@ export interface MirrorPodsOptions {
   readonly node: () => Node | undefined;
   /** The API's pod of a key (`namespace/name`), as the informer has it. */
   readonly apiPod: (key: string) => Pod | undefined;
-  /** A mirror was made: the static pod's status can go to it. */
-  readonly onCreated: (staticUid: string) => void;
 }
 
 /**
@@ -61,7 +59,6 @@ export class MirrorPods {
     const { client, logger, node } = this.#options;
     try {
       await client.resource(corev1.pods, podNamespace(pod)).create(mirrorPod(pod, node()), { signal });
-      this.#options.onCreated(podUid(pod));
     } catch (error) {
       // The one before may still be going; the next turn finds it gone.
       if (!signal.aborted && !isAlreadyExists(error))

@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import type { Duplex} from 'node:stream';
+import type { Duplex } from 'node:stream';
 import { duplexPair } from 'node:stream';
 import { constants, deflateSync } from 'node:zlib';
 
