@@ -12,7 +12,7 @@ import { eventsRule, rule } from '../permissions.ts';
 import { BY_CONTROLLER, orphansOf, podsInformer } from '../pod-indexes.ts';
 import { isPodTerminal } from '../pod-state.ts';
 import { claimObjects } from '../ref-manager.ts';
-import { identityOf } from '../replicaset/pods.ts';
+import { identityOf } from '../object-identity.ts';
 import { ReplicaSets } from './replica-sets.ts';
 import {
   activeOnly,

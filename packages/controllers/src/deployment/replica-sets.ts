@@ -6,9 +6,9 @@ import { controllerOf, controllerRef } from '@k8ts/client';
 
 import type { ControllerContext } from '../contract.ts';
 import { isNamespaceTerminating } from '../namespace-terminating.ts';
-import { identityOf } from '../replicaset/pods.ts';
-import { REVISION, maxRevision, newestAnnotations, replicaAnnotations, revisionOf } from './revisions.ts';
-import { byCreation, newestSize, wantedReplicas } from './scaling.ts';
+import { identityOf } from '../object-identity.ts';
+import { REVISION, maxRevision, newestAnnotations, revisionOf } from './revisions.ts';
+import { byCreation, newestSize, replicaAnnotations, wantedReplicas } from './scaling.ts';
 import { conditionOf, hasProgressDeadline, newCondition, withCondition } from './status.ts';
 import { TEMPLATE_HASH, equalTemplates, templateHash } from './template.ts';
 

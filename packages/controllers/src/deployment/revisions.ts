@@ -1,7 +1,5 @@
 import type { appsv1 } from '@k8ts/api';
 
-import { maxSurge, wantedReplicas } from './scaling.ts';
-
 export const REVISION = 'deployment.kubernetes.io/revision';
 export const REVISION_HISTORY = 'deployment.kubernetes.io/revision-history';
 export const DESIRED_REPLICAS = 'deployment.kubernetes.io/desired-replicas';
@@ -20,7 +18,7 @@ const NOT_COPIED: ReadonlySet<string> = new Set([
   'deprecated.deployment.rollback.to',
 ]);
 
-type Annotations = Readonly<Record<string, string>>;
+export type Annotations = Readonly<Record<string, string>>;
 
 /** 0 where there is none that can be read. */
 export function revisionOf(replicaSet: appsv1.ReplicaSet): number {
@@ -41,15 +39,6 @@ export function maxReplicasOf(replicaSet: appsv1.ReplicaSet): number | undefined
 
 function numberOf(text: string | undefined): number | undefined {
   return text !== undefined && /^\d{1,15}$/.test(text) ? Number(text) : undefined;
-}
-
-/** The size the Deployment wants, noted on each of its ReplicaSets: how scaling is told from rolling out. */
-export function replicaAnnotations(deployment: appsv1.Deployment): Annotations {
-  const desired = wantedReplicas(deployment);
-  return {
-    [DESIRED_REPLICAS]: String(desired),
-    [MAX_REPLICAS]: String(desired + maxSurge(deployment)),
-  };
 }
 
 /**

@@ -1,7 +1,8 @@
 import type { appsv1 } from '@k8ts/api';
 import { scaledIntOrPercent } from '@k8ts/apimachinery';
 
-import { desiredReplicasOf, maxReplicasOf } from './revisions.ts';
+import { DESIRED_REPLICAS, MAX_REPLICAS, desiredReplicasOf, maxReplicasOf } from './revisions.ts';
+import type { Annotations } from './revisions.ts';
 
 type Deployment = appsv1.Deployment;
 type ReplicaSet = appsv1.ReplicaSet;
@@ -38,6 +39,15 @@ export function maxUnavailable(deployment: Deployment): number {
   const replicas = wantedReplicas(deployment);
   if (!isRollingUpdate(deployment) || replicas === 0) return 0;
   return Math.min(fenceposts(deployment).unavailable, replicas);
+}
+
+/** The size the Deployment wants, noted on each of its ReplicaSets: how scaling is told from rolling out. */
+export function replicaAnnotations(deployment: appsv1.Deployment): Annotations {
+  const desired = wantedReplicas(deployment);
+  return {
+    [DESIRED_REPLICAS]: String(desired),
+    [MAX_REPLICAS]: String(desired + maxSurge(deployment)),
+  };
 }
 
 export function totalReplicas(replicaSets: readonly ReplicaSet[]): number {

@@ -7,7 +7,7 @@ import { MANAGED_BY, SERVICE_NAME } from '../endpointslice/plan.ts';
 import { SliceTracker } from '../endpointslice/slice-tracker.ts';
 import { isNamespaceTerminating } from '../namespace-terminating.ts';
 import { eventsRule, rule } from '../permissions.ts';
-import { identityOf } from '../replicaset/pods.ts';
+import { identityOf } from '../object-identity.ts';
 import { MAX_MIRRORED, MIRRORING_CONTROLLER, isMirrored, planMirror } from './plan.ts';
 
 /** A slice that somebody else changed is put right after this long. */

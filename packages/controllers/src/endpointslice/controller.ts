@@ -7,7 +7,7 @@ import type { Controller, ControllerContext, ControllerDefinition } from '../con
 import { isNamespaceTerminating } from '../namespace-terminating.ts';
 import { eventsRule, rule } from '../permissions.ts';
 import { podsInformer } from '../pod-indexes.ts';
-import { identityOf } from '../replicaset/pods.ts';
+import { identityOf } from '../object-identity.ts';
 import { matchesService, selectsPods, watchMembers } from '../service-endpoints/membership.ts';
 import { TriggerTimes, withTriggerTime } from '../service-endpoints/trigger-time.ts';
 import { CONTROLLER, MANAGED_BY, SERVICE_NAME, planSlices } from './plan.ts';

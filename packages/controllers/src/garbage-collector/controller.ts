@@ -6,7 +6,7 @@ import type { DiscoveredResource } from '@k8ts/client';
 
 import type { Controller, ControllerContext, ControllerDefinition } from '../contract.ts';
 import { eventsRule, rule } from '../permissions.ts';
-import { identityOf } from '../replicaset/pods.ts';
+import { identityOf } from '../object-identity.ts';
 import { AbsentOwners } from './absent-owners.ts';
 import { FOREGROUND, ORPHAN, OwnerGraph, blockingDependents } from './graph.ts';
 import type { GraphNode } from './graph.ts';

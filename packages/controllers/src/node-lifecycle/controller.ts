@@ -8,7 +8,7 @@ import { eventsRule, rule } from '../permissions.ts';
 import { patchPodStatus } from '../pod-conditions.ts';
 import { BY_NODE, podsInformer } from '../pod-indexes.ts';
 import { isPodReady } from '../pod-state.ts';
-import { identityOf } from '../replicaset/pods.ts';
+import { identityOf } from '../object-identity.ts';
 import { assessNode } from './health.ts';
 import type { NodeHealth } from './health.ts';
 import {

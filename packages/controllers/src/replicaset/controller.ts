@@ -24,7 +24,7 @@ import { claimObjects } from '../ref-manager.ts';
 import { slowStart } from '../slow-start.ts';
 import { nextAvailability, planReplicas, replicaStatus } from './plan.ts';
 import type { ReplicaOwner } from './plan.ts';
-import { createPod, deletePod } from './pods.ts';
+import { createPod, deletePod } from '../owned-pods.ts';
 
 export const replicaSetController: ControllerDefinition = {
   name: 'replicaset-controller',

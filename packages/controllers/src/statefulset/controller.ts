@@ -19,7 +19,7 @@ import { eventsRule, rule } from '../permissions.ts';
 import { BY_CONTROLLER, orphansOf, podsInformer } from '../pod-indexes.ts';
 import { claimObjects } from '../ref-manager.ts';
 import { nextAvailability } from '../replicaset/plan.ts';
-import { identityOf } from '../replicaset/pods.ts';
+import { identityOf } from '../object-identity.ts';
 import {
   claimOwners,
   claimsOf,

@@ -2,26 +2,14 @@ import { corev1 } from '@k8ts/api';
 import type { KubeObject, New, ResourceType } from '@k8ts/api';
 import { isDNS1123Subdomain, isNotFound } from '@k8ts/apimachinery';
 import { errorMessage } from '@k8ts/base';
-import { apiVersionOf, controllerRef } from '@k8ts/client';
-import type { ObjectIdentity } from '@k8ts/client';
+import { controllerRef } from '@k8ts/client';
 
-import type { ControllerContext } from '../contract.ts';
-import { isNamespaceTerminating } from '../namespace-terminating.ts';
-import type { ReplicaOwner } from './plan.ts';
+import type { ControllerContext } from './contract.ts';
+import { isNamespaceTerminating } from './namespace-terminating.ts';
+import { identityOf } from './object-identity.ts';
+import type { ReplicaOwner } from './replicaset/plan.ts';
 
 type Actions = Pick<ControllerContext, 'client' | 'recorder'>;
-
-export function identityOf(object: KubeObject, type: ResourceType<KubeObject>): ObjectIdentity {
-  const { namespace, name, uid, resourceVersion } = object.metadata;
-  return {
-    apiVersion: apiVersionOf(type),
-    kind: type.kind,
-    name,
-    ...(namespace === undefined ? {} : { namespace }),
-    ...(uid === undefined ? {} : { uid }),
-    ...(resourceVersion === undefined ? {} : { resourceVersion }),
-  };
-}
 
 /** The pod an owner's template describes, named after the owner. */
 export function podFromTemplate(
