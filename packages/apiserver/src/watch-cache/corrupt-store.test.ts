@@ -32,7 +32,7 @@ test('what is no object in the store is logged, and everything else is served', 
 
 test('a column that cannot show an object ends that watch only', async () => {
   const broken: Strategy<KubeObject> = {
-    type: corev1.configMaps as unknown as Strategy<KubeObject>['type'],
+    type: corev1.configMaps,
     columns: [
       {
         name: 'X',
