@@ -152,7 +152,7 @@ function run(
 }
 
 // Needs a kubectl on this machine; `KUBECTL=/path:/path` names more.
-describe.skipIf(KUBECTLS.length === 0)('kubectl', () => {
+describe.skipIf(KUBECTLS.length === 0)('kubectl (needs one on this machine)', () => {
   for (const kubectl of KUBECTLS)
     for (const websocket of [false, true])
       describe(`${kubectl} over ${websocket ? 'WebSocket' : 'SPDY'}`, () => {
