@@ -24,7 +24,7 @@ export interface History {
 }
 
 /** The patch that brings a template back; what a revision keeps, and `kubectl rollout undo` applies. */
-export function templatePatch({ spec }: RevisionOwner): Readonly<Record<string, unknown>> {
+function templatePatch({ spec }: RevisionOwner): Readonly<Record<string, unknown>> {
   return { spec: { template: { ...spec.template, $patch: 'replace' } } };
 }
 

@@ -12,7 +12,7 @@ import type { ReplicaOwner } from './replicaset/plan.ts';
 type Actions = Pick<ControllerContext, 'client' | 'recorder'>;
 
 /** The pod an owner's template describes, named after the owner. */
-export function podFromTemplate(
+function podFromTemplate(
   template: corev1.PodTemplateSpec,
   owner: KubeObject,
   ownerType: ResourceType<KubeObject>,

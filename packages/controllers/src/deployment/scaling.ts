@@ -31,7 +31,7 @@ export function fenceposts({ spec }: Deployment): { readonly surge: number; read
   return surge === 0 && unavailable === 0 ? { surge: 0, unavailable: 1 } : { surge, unavailable };
 }
 
-export function maxSurge(deployment: Deployment): number {
+function maxSurge(deployment: Deployment): number {
   return isRollingUpdate(deployment) ? fenceposts(deployment).surge : 0;
 }
 

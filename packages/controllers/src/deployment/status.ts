@@ -43,7 +43,7 @@ export function withCondition(conditions: readonly Condition[], condition: Condi
   ];
 }
 
-export function withoutCondition(conditions: readonly Condition[], type: string): readonly Condition[] {
+function withoutCondition(conditions: readonly Condition[], type: string): readonly Condition[] {
   return conditions.some((condition) => condition.type === type)
     ? conditions.filter((condition) => condition.type !== type)
     : conditions;

@@ -12,7 +12,7 @@ import { TRIGGER_TIME } from '../service-endpoints/trigger-time.ts';
 type Slice = discoveryv1.EndpointSlice;
 
 export const MIRRORING_CONTROLLER = 'endpointslicemirroring-controller.k8s.io';
-export const SKIP_MIRROR = 'endpointslice.kubernetes.io/skip-mirror';
+const SKIP_MIRROR = 'endpointslice.kubernetes.io/skip-mirror';
 const LEADER_ANNOTATION = 'control-plane.alpha.kubernetes.io/leader';
 /** Of one subset; more is cut off, since one object cannot hold them and nobody lists so many by hand. */
 export const MAX_MIRRORED = 1000;

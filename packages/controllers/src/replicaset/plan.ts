@@ -5,7 +5,7 @@ import { isPodAvailable, isPodReady, milliseconds, podCondition } from '../pod-s
 import { rankForDeletion } from './pod-ranking.ts';
 
 /** At most this many pods are made or deleted at a time; the rest follows once the cache has caught up. */
-export const BURST_REPLICAS = 500;
+const BURST_REPLICAS = 500;
 
 /** A ReplicaSet or a ReplicationController: what they have in common. */
 export interface ReplicaOwner {

@@ -2,7 +2,7 @@ import type { corev1 } from '@k8ts/api';
 
 import { isPodActive, isPodReady, milliseconds, podCondition } from '../pod-state.ts';
 
-export const POD_DELETION_COST = 'controller.kubernetes.io/pod-deletion-cost';
+const POD_DELETION_COST = 'controller.kubernetes.io/pod-deletion-cost';
 
 /**
  * The pods of which a set is rid first when it shrinks, best first (upstream's ActivePodsWithRanks):

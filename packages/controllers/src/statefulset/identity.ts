@@ -84,7 +84,7 @@ export function withIdentity(set: StatefulSet, pod: Pod, ordinal: number): Pod {
   return { ...pod, metadata: { ...pod.metadata, labels } };
 }
 
-export function claimName(set: StatefulSet, template: string, ordinal: number): string {
+function claimName(set: StatefulSet, template: string, ordinal: number): string {
   return `${template}-${podName(set, ordinal)}`;
 }
 
