@@ -33,7 +33,7 @@ for (const port of ports.map(Number)) {
 const CLIENT = `
 const [protocol, host, port, from] = process.argv.slice(1);
 const done = (answer) => { console.log(answer); process.exit(0); };
-setTimeout(() => done('TIMEOUT'), 1500);
+setTimeout(() => done('TIMEOUT'), 2000);
 if (protocol === 'tcp') {
   const socket = require('net').connect({ host, port: Number(port) });
   socket.on('data', (data) => done(data.toString()));
@@ -54,7 +54,7 @@ export interface LabHost {
   readonly ip: string;
   /** Starts a server of both protocols; resolves when it listens. */
   serve(...ports: number[]): Promise<void>;
-  /** `<server's name> <asker's address>`, or an error code such as `ECONNREFUSED`, or `TIMEOUT` after 1.5 s. */
+  /** `<server's name> <asker's address>`, or an error code such as `ECONNREFUSED`, or `TIMEOUT` after 2 s. */
   ask(protocol: LabProtocol, host: string, port: number, from?: number): Promise<string>;
   /** Runs a program there and gives its output. */
   run(program: string, ...args: string[]): Promise<string>;

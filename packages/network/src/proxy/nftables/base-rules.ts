@@ -85,13 +85,15 @@ function regularChains(ip: string, options: ProxyModeOptions): BaseChain[] {
       hook: '',
       rules: [`${address} vmap @${MAPS.noEndpointServices}`, `${nodePort} vmap @${MAPS.noEndpointNodePorts}`],
     },
-    { name: REJECT_CHAIN, hook: '', rules: ['reject'] },
+    // Upstream says "port unreachable" to TCP too. A client on this machine is still inside connect() when that comes back,
+    // the kernel then takes no notice, and the client hears of it a second later, when it tries again. A reset is kept.
+    { name: REJECT_CHAIN, hook: '', rules: ['meta l4proto tcp reject with tcp reset', 'reject'] },
     // What is still for a cluster IP after address translation is for a port that no Service has.
     {
       name: 'cluster-ips-check',
       hook: '',
       rules: [
-        `${ip} daddr @${MAPS.clusterIps} reject comment "Reject traffic to invalid ports of ClusterIPs"`,
+        `${ip} daddr @${MAPS.clusterIps} goto ${REJECT_CHAIN} comment "Reject traffic to invalid ports of ClusterIPs"`,
       ],
     },
     { name: 'firewall-check', hook: '', rules: [`${address} vmap @${MAPS.firewallIps}`] },
