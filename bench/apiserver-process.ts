@@ -5,10 +5,11 @@
 import { createKubeApiServer, parseTokenFile, staticTokenAuthenticator } from '@k8ts/apiserver';
 import { createMetrics, realClock, silentLogger } from '@k8ts/base';
 import { createMemoryStore, openLmdbStore } from '@k8ts/store';
-import { ensureClusterPki } from '../packages/cluster/src/pki/cluster-pki.ts';
+import { createEphemeralPki } from '../packages/cluster/src/pki/cluster-pki.ts';
 
 const [kind = 'memory', directory = ''] = process.argv.slice(2);
-const pki = await ensureClusterPki({ hosts: ['127.0.0.1'], nodeHosts: ['127.0.0.1'], clock: realClock });
+const pki = await createEphemeralPki(realClock, ['127.0.0.1']);
+if (pki.served === undefined) throw new Error('no certificate for the server');
 const store =
   kind === 'lmdb'
     ? await openLmdbStore({ directory, clock: realClock })
@@ -27,7 +28,11 @@ const server = await createKubeApiServer({
   controllers: [],
   host: '127.0.0.1',
   port: 0,
-  tls: { cert: pki.apiserver.certificate, key: pki.apiserver.key, clientCa: pki.authority.certificate },
+  tls: {
+    cert: pki.served.apiserver.certificate,
+    key: pki.served.apiserver.key,
+    clientCa: pki.authority.certificate,
+  },
 });
 await server.listen();
 await server.ready;

@@ -53,6 +53,16 @@ export function negotiate(context: RequestContext, stream = false): OutputFormat
   return format;
 }
 
+/** For what has no form as a Table (reviews, bindings, evictions): throws 406 where nothing else is accepted. */
+export function refuseTable({ headers: { accept } }: RequestContext): void {
+  if (accept === undefined || !accept.includes('as=Table')) return;
+  const rest = parseAccept(accept).some(({ parameters }) => parameters.get('as') !== 'Table');
+  if (rest) return; // `negotiate` judges that
+  throw notAcceptable(
+    `only the following media types are accepted: ${SERIALIZERS.map(({ type }) => type).join(', ')}`,
+  );
+}
+
 function wantsPretty({ query, headers }: RequestContext): boolean {
   if (!query.isEmpty) {
     const pretty = query.get('pretty');

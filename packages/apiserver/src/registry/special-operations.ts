@@ -2,6 +2,7 @@
 import { schemaOf, type Draft, type KubeObject, type ResourceInfo, type SubresourceInfo } from '@k8ts/api';
 import { badRequest } from '@k8ts/apimachinery';
 import type { AdmissionAttributes, AdmissionOperation } from '../admission/contract.ts';
+import { refuseTable } from '../output/media-types.ts';
 import type { RequestContext } from '../request/request-context.ts';
 import type { Result } from '../request/result.ts';
 import { apiVersionOf } from '../storage/resource-storage.ts';
@@ -23,6 +24,7 @@ export async function callSpecial(
   const warn = (message: string): void => context.warn(message);
   const isConnect = handler.connect === true;
   if (isConnect && context.query.getAll('dryRun').length > 0) throw badRequest('dryRun is not supported');
+  if (!isConnect) refuseTable(context);
   const options = isConnect ? undefined : writeOptions(context.query, 'CreateOptions');
   const kind = subresource ?? row;
 
