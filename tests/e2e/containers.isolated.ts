@@ -3,67 +3,38 @@ import { join } from 'node:path';
 
 import { describe, expect, it } from 'vitest';
 
-import {
-  getPod,
-  NODE_NAME,
-  PAUSE,
-  podManifest,
-  runPod,
-  script,
-  startPod,
-  untilPhase,
-  untilPod,
-  useCluster,
-} from '../support/cluster.ts';
+import { NODE_NAME, PAUSE, podManifest, script, useCluster } from '../support/cluster.ts';
 import { until } from '../support/waiting.ts';
 
 const cluster = useCluster({ args: (directory) => ['--static-pods', join(directory, 'manifests')] });
 
-/** Names of the events of a pod with their messages: `Killing: Stopping container app`. */
-async function events(name: string): Promise<readonly string[]> {
-  const template = '{range .items[*]}{.reason}: {.message}{"\\n"}{end}';
-  const selector = `--field-selector=involvedObject.name=${name}`;
-  return (await cluster.kubectl.ok('get', 'events', selector, '-o', `jsonpath=${template}`)).split('\n');
-}
-
 describe.concurrent('how containers start and end', () => {
   it('restartPolicy Never', async () => {
-    const { kubectl } = cluster;
     const spec = { restartPolicy: 'Never', containers: [script('echo out; exit 3')] };
-    expect(await runPod(kubectl, podManifest('never', spec))).toBe('out\n');
-    expect((await getPod(kubectl, 'never')).status).toMatchObject({
+    expect(await cluster.runPod(podManifest('never', spec))).toBe('out\n');
+    expect((await cluster.pod('never')).status).toMatchObject({
       phase: 'Failed',
       containerStatuses: [{ restartCount: 0, state: { terminated: { exitCode: 3, reason: 'Error' } } }],
     });
   });
 
   it('restartPolicy OnFailure', async () => {
-    const { kubectl } = cluster;
     const container = script('test -e /mark/er && exit 0; touch /mark/er; exit 1', {
       volumeMounts: [{ name: 'mark', mountPath: '/mark' }],
     });
     const volumes = [{ name: 'mark', emptyDir: {} }];
-    await kubectl.feed(
+    await cluster.apply(
       podManifest('on-failure', { restartPolicy: 'OnFailure', containers: [container], volumes }),
-      'apply',
-      '-f',
-      '-',
     );
-    expect((await untilPhase(kubectl, 'on-failure', 'Succeeded')).status?.containerStatuses).toMatchObject([
+    expect((await cluster.untilPhase('on-failure', 'Succeeded')).status?.containerStatuses).toMatchObject([
       { restartCount: 1, state: { terminated: { exitCode: 0, reason: 'Completed' } } },
     ]);
   });
 
   it('a container that ends again and again waits longer and longer', async () => {
     const { kubectl } = cluster;
-    await kubectl.feed(
-      podManifest('crashing', { containers: [script('echo run; exit 1')] }),
-      'apply',
-      '-f',
-      '-',
-    );
-    const pod = await untilPod(
-      kubectl,
+    await cluster.apply(podManifest('crashing', { containers: [script('echo run; exit 1')] }));
+    const pod = await cluster.untilPod(
       'crashing',
       ({ status }) => status?.containerStatuses?.[0]?.state?.waiting?.reason === 'CrashLoopBackOff',
     );
@@ -83,7 +54,7 @@ describe.concurrent('how containers start and end', () => {
         },
       ],
     });
-    expect(await events('crashing')).toContain(
+    expect(await cluster.events('crashing')).toContain(
       `BackOff: Back-off restarting failed container app in pod crashing_default(${uid})`,
     );
     expect(await kubectl.ok('logs', 'crashing', '--previous')).toBe('run\n');
@@ -93,7 +64,7 @@ describe.concurrent('how containers start and end', () => {
   it('init containers run one after the other, before the others', async () => {
     const { kubectl } = cluster;
     const volumeMounts = [{ name: 'log', mountPath: '/log' }];
-    const step = (name: string): object =>
+    const step = (name: string): ReturnType<typeof script> =>
       script(`sleep 0.2; echo ${name} >> /log/steps`, { name, volumeMounts });
     const spec = {
       restartPolicy: 'Never',
@@ -101,14 +72,14 @@ describe.concurrent('how containers start and end', () => {
       containers: [script('cat /log/steps', { volumeMounts })],
       volumes: [{ name: 'log', emptyDir: {} }],
     };
-    expect(await runPod(kubectl, podManifest('inits', spec as never))).toBe('one\ntwo\n');
+    expect(await cluster.runPod(podManifest('inits', spec))).toBe('one\ntwo\n');
     const failing = {
       restartPolicy: 'Never',
       initContainers: [script('exit 5', { name: 'first' })],
       containers: [script('echo never')],
     };
-    await kubectl.feed(podManifest('init-fails', failing), 'apply', '-f', '-');
-    expect((await untilPhase(kubectl, 'init-fails', 'Failed')).status).toMatchObject({
+    await cluster.apply(podManifest('init-fails', failing));
+    expect((await cluster.untilPhase('init-fails', 'Failed')).status).toMatchObject({
       initContainerStatuses: [{ state: { terminated: { exitCode: 5 } } }],
       containerStatuses: [{ state: { waiting: { reason: 'PodInitializing' } } }],
     });
@@ -134,15 +105,14 @@ describe.concurrent('how containers start and end', () => {
       containers: [script('test -e /log/up && echo sidecar was up', { volumeMounts })],
       volumes: [{ name: 'log', emptyDir: {} }],
     };
-    await kubectl.feed(podManifest('with-sidecar', spec), 'apply', '-f', '-');
-    const pod = await untilPhase(kubectl, 'with-sidecar', 'Succeeded', 'Failed');
+    await cluster.apply(podManifest('with-sidecar', spec));
+    const pod = await cluster.untilPhase('with-sidecar', 'Succeeded', 'Failed');
     expect(pod.status?.phase).toBe('Succeeded');
     expect(await kubectl.ok('logs', 'with-sidecar', '-c', 'app')).toBe('sidecar was up\n');
     expect(await kubectl.ok('logs', 'with-sidecar', '-c', 'sidecar')).toContain('sidecar stopped\n');
   });
 
   it('termination messages', async () => {
-    const { kubectl } = cluster;
     const containers = [
       script('printf said > /dev/termination-log', { name: 'file' }),
       script('printf other > /tmp/said', { name: 'path', terminationMessagePath: '/tmp/said' }),
@@ -152,7 +122,7 @@ describe.concurrent('how containers start and end', () => {
       }),
     ];
     await runPodOf('messages', containers);
-    const pod = await getPod(kubectl, 'messages');
+    const pod = await cluster.pod('messages');
     expect(
       Object.fromEntries(
         pod.status?.containerStatuses?.map(({ name, state }) => [name, state?.terminated?.message]) ?? [],
@@ -161,15 +131,9 @@ describe.concurrent('how containers start and end', () => {
   });
 
   it('too much memory', async () => {
-    const { kubectl } = cluster;
     const container = script('head -c 200m /dev/zero | tail', { resources: { limits: { memory: '32Mi' } } });
-    await kubectl.feed(
-      podManifest('greedy', { restartPolicy: 'Never', containers: [container] }),
-      'apply',
-      '-f',
-      '-',
-    );
-    expect((await untilPhase(kubectl, 'greedy', 'Failed')).status?.containerStatuses).toMatchObject([
+    await cluster.apply(podManifest('greedy', { restartPolicy: 'Never', containers: [container] }));
+    expect((await cluster.untilPhase('greedy', 'Failed')).status?.containerStatuses).toMatchObject([
       { state: { terminated: { exitCode: 137, reason: 'OOMKilled' } } },
     ]);
   });
@@ -184,15 +148,14 @@ describe.concurrent('how containers start and end', () => {
       ),
     ]);
     expect(output).toMatch(/^50331648\n25000( 100000)?\n$/);
-    expect((await getPod(cluster.kubectl, 'limited')).status?.qosClass).toBe('Guaranteed');
+    expect((await cluster.pod('limited')).status?.qosClass).toBe('Guaranteed');
   });
 
   it('hooks', async () => {
     const { kubectl, installation } = cluster;
     const directory = join(installation.directory, 'hooks');
     const volumeMounts = [{ name: 'host', mountPath: '/host' }];
-    await startPod(
-      kubectl,
+    await cluster.startPod(
       podManifest('hooked', {
         terminationGracePeriodSeconds: 20,
         containers: [
@@ -214,14 +177,11 @@ describe.concurrent('how containers start and end', () => {
   it('a postStart hook that fails ends its container', async () => {
     const { kubectl } = cluster;
     const lifecycle = { postStart: { exec: { command: ['sh', '-c', 'exit 7'] } } };
-    await kubectl.feed(
+    await cluster.apply(
       podManifest('bad-hook', { restartPolicy: 'Never', containers: [script(PAUSE, { lifecycle })] }),
-      'apply',
-      '-f',
-      '-',
     );
     await until(
-      async () => (await events('bad-hook')).some((event) => event.startsWith('FailedPostStartHook')),
+      async () => (await cluster.events('bad-hook')).some((event) => event.startsWith('FailedPostStartHook')),
       30_000,
     );
     await kubectl.ok('delete', 'pod', 'bad-hook', '--now');
@@ -229,9 +189,8 @@ describe.concurrent('how containers start and end', () => {
 
   it('a grace period is kept, and then the container is killed', async () => {
     const { kubectl } = cluster;
-    const begin = async (name: string): Promise<void> =>
-      startPod(
-        kubectl,
+    const begin = async (name: string): Promise<unknown> =>
+      cluster.startPod(
         podManifest(name, { containers: [script('trap "" TERM; echo up; while :; do sleep 0.2; done')] }),
       );
     await begin('stubborn');
@@ -247,11 +206,13 @@ describe.concurrent('how containers start and end', () => {
   });
 });
 
-async function runPodOf(name: string, containers: readonly object[], more: object = {}): Promise<string> {
-  const manifest = podManifest(name, { restartPolicy: 'Never', containers, ...more } as never);
-  await cluster.kubectl.feed(manifest, 'apply', '-f', '-');
-  await untilPhase(cluster.kubectl, name, 'Succeeded', 'Failed');
-  return containers.length === 1 ? cluster.kubectl.ok('logs', name) : '';
+/** Runs a pod of these containers to its end; the log of the first. */
+function runPodOf(
+  name: string,
+  containers: Parameters<typeof podManifest>[1]['containers'],
+  more: Partial<Parameters<typeof podManifest>[1]> = {},
+): Promise<string> {
+  return cluster.runPod(podManifest(name, { restartPolicy: 'Never', containers, ...more }));
 }
 
 describe.concurrent('probes', () => {
@@ -262,13 +223,12 @@ describe.concurrent('probes', () => {
       periodSeconds: 1,
       failureThreshold: 1,
     };
-    await startPod(
-      kubectl,
+    await cluster.startPod(
       podManifest('ready', { containers: [script(`touch /tmp/ready; ${PAUSE}`, { readinessProbe })] }),
     );
     await kubectl.ok('exec', 'ready', '--', 'rm', '/tmp/ready');
     await kubectl.ok('wait', 'pod/ready', '--for=condition=Ready=false', '--timeout=15s');
-    expect((await events('ready')).join('\n')).toContain(
+    expect((await cluster.events('ready')).join('\n')).toContain(
       "Unhealthy: Readiness probe failed: cat: can't open '/tmp/ready': No such file or directory",
     );
     await kubectl.ok('exec', 'ready', '--', 'touch', '/tmp/ready');
@@ -283,39 +243,33 @@ describe.concurrent('probes', () => {
       failureThreshold: 1,
     };
     const serve = 'mkdir /www; echo ok > /www/healthy; exec httpd -f -p 8080 -h /www';
-    await startPod(
-      kubectl,
+    await cluster.startPod(
       podManifest('live', {
         containers: [script(serve, { livenessProbe: { ...livenessProbe, initialDelaySeconds: 1 } })],
       }),
     );
     await kubectl.ok('exec', 'live', '--', 'rm', '/www/healthy');
-    await untilPod(kubectl, 'live', ({ status }) => status?.containerStatuses?.[0]?.restartCount === 1);
-    const seen = await events('live');
+    await cluster.untilPod('live', ({ status }) => status?.containerStatuses?.[0]?.restartCount === 1);
+    const seen = await cluster.events('live');
     expect(seen).toContain('Unhealthy: Liveness probe failed: HTTP probe failed with statuscode: 404');
     expect(seen).toContain('Killing: Container app failed liveness probe, will be restarted');
   });
 
   it('readiness by TCP, with a startup probe before', async () => {
-    const { kubectl } = cluster;
-    await kubectl.feed(
+    await cluster.apply(
       podManifest('starting', {
         containers: [
-          script('sleep 2; exec nc -lk -p 9000 -e cat', {
+          script('sleep 2; exec httpd -f -p 9000', {
             startupProbe: { tcpSocket: { port: 9000 }, periodSeconds: 1, failureThreshold: 20 },
             readinessProbe: { tcpSocket: { port: 9000 }, periodSeconds: 1 },
             livenessProbe: { tcpSocket: { port: 9000 }, periodSeconds: 1, failureThreshold: 1 },
           }),
         ],
       }),
-      'apply',
-      '-f',
-      '-',
     );
-    const running = await untilPhase(kubectl, 'starting', 'Running');
+    const running = await cluster.untilPhase('starting', 'Running');
     expect(running.status?.containerStatuses?.[0]).toMatchObject({ started: false, ready: false });
-    const ready = await untilPod(
-      kubectl,
+    const ready = await cluster.untilPod(
       'starting',
       ({ status }) => status?.containerStatuses?.[0]?.ready === true,
     );
@@ -369,14 +323,8 @@ describe.concurrent('security contexts', () => {
   it('runAsNonRoot refuses root', async () => {
     const { kubectl } = cluster;
     const securityContext = { runAsNonRoot: true };
-    await kubectl.feed(
-      podManifest('rootless', { containers: [script(PAUSE)], securityContext }),
-      'apply',
-      '-f',
-      '-',
-    );
-    const pod = await untilPod(
-      kubectl,
+    await cluster.apply(podManifest('rootless', { containers: [script(PAUSE)], securityContext }));
+    const pod = await cluster.untilPod(
       'rootless',
       ({ status }) => status?.containerStatuses?.[0]?.state?.waiting?.reason === 'CreateContainerConfigError',
     );
@@ -397,16 +345,13 @@ describe('static pods', () => {
     const name = `web-${NODE_NAME}`;
     await until(async () => (await kubectl.run(['get', 'pod', name])).code === 0, 30_000);
     await kubectl.ok('wait', `pod/${name}`, '--for=condition=Ready', '--timeout=20s');
-    const { containerID } = (await getPod(kubectl, name)).status?.containerStatuses?.[0] ?? {};
-    expect((await getPod(kubectl, name)).metadata.annotations).toHaveProperty([
-      'kubernetes.io/config.mirror',
-    ]);
+    const { containerID } = (await cluster.pod(name)).status?.containerStatuses?.[0] ?? {};
+    expect((await cluster.pod(name)).metadata.annotations).toHaveProperty(['kubernetes.io/config.mirror']);
 
     // A mirror that is deleted comes back, and its container runs on.
     await kubectl.ok('delete', 'pod', name, '--force', '--grace-period=0');
     await until(async () => (await kubectl.run(['get', 'pod', name])).code === 0, 30_000);
-    const again = await untilPod(
-      kubectl,
+    const again = await cluster.untilPod(
       name,
       ({ status }) => status?.containerStatuses?.[0]?.ready === true,
     );

@@ -1,6 +1,7 @@
 import { join } from 'node:path';
 
-import type { corev1 } from '@k8ts/api';
+import { corev1 } from '@k8ts/api';
+import type { Client } from '@k8ts/client';
 import { afterAll, beforeAll, expect } from 'vitest';
 
 import type { Kubectl } from '../clients/kubectl/program.ts';
@@ -15,6 +16,20 @@ export const GUESTBOOK_ARCHIVE: string = join(ROOT, 'examples/demo/work/guestboo
 export interface TestCluster {
   readonly installation: Installation;
   readonly kubectl: Kubectl;
+  readonly client: Client;
+  /** Creates what a manifest says; a list is many. */
+  apply(...manifests: readonly object[]): Promise<void>;
+  pod(name: string): Promise<corev1.Pod>;
+  /** Creates a pod and waits until it is ready. */
+  startPod(manifest: object): Promise<corev1.Pod>;
+  /** Creates a pod, waits until it has ended, and returns its log. */
+  runPod(manifest: object): Promise<string>;
+  untilPhase(name: string, ...phases: readonly string[]): Promise<corev1.Pod>;
+  untilReady(name: string): Promise<corev1.Pod>;
+  /** Resolves to the pod once it is as wanted; says how it was when it does not become so. */
+  untilPod(name: string, wanted: (pod: corev1.Pod) => boolean, limit?: number): Promise<corev1.Pod>;
+  /** Names of the events of a pod with their messages: `Killing: Stopping container app`. */
+  events(pod: string): Promise<readonly string[]>;
   /** The process of `k8ts up`. */
   readonly up: UpProcess;
 }
@@ -32,10 +47,12 @@ export interface TestClusterOptions {
  */
 export function useCluster({ args, archives = [] }: TestClusterOptions = {}): TestCluster {
   let installation: Installation;
+  let client: Client;
   let up: UpProcess;
   beforeAll(async () => {
     installation = await createInstallation();
     up = await installation.up('--node-name', NODE_NAME, ...(args?.(installation.directory) ?? []));
+    client = await installation.client();
     const busybox = join(installation.directory, 'busybox.tar');
     await buildBusybox(busybox);
     await installation.ok('image', 'import', busybox, ...archives);
@@ -49,6 +66,26 @@ export function useCluster({ args, archives = [] }: TestClusterOptions = {}): Te
       await installation[Symbol.asyncDispose]();
     }
   });
+  const getPod = (name: string): Promise<corev1.Pod> => client.resource(corev1.pods, 'default').get(name);
+  const apply = async (...items: readonly object[]): Promise<void> => {
+    await installation.kubectl.feed({ apiVersion: 'v1', kind: 'List', items }, 'apply', '-f', '-');
+  };
+  const untilPod: TestCluster['untilPod'] = async (name, wanted, limit = 30_000) => {
+    let pod: corev1.Pod | undefined;
+    await until(async () => wanted((pod = await getPod(name))), limit).catch((error: unknown) => {
+      throw new Error(`${String(error)}\n${JSON.stringify(pod?.status, undefined, 2)}`, { cause: error });
+    });
+    return pod as corev1.Pod;
+  };
+  const untilPhase: TestCluster['untilPhase'] = (name, ...phases) =>
+    untilPod(name, ({ status }) => phases.includes(status?.phase ?? ''));
+  const untilReady: TestCluster['untilReady'] = (name) =>
+    untilPod(
+      name,
+      ({ status }) =>
+        status?.conditions?.some((condition) => condition.type === 'Ready' && condition.status === 'True') ??
+        false,
+    );
   return {
     get installation() {
       return installation;
@@ -56,10 +93,37 @@ export function useCluster({ args, archives = [] }: TestClusterOptions = {}): Te
     get kubectl() {
       return installation.kubectl;
     },
+    get client() {
+      return client;
+    },
     get up() {
       return up;
     },
+    apply,
+    pod: getPod,
+    async startPod(manifest) {
+      await apply(manifest);
+      return untilReady(nameOf(manifest));
+    },
+    async runPod(manifest) {
+      await apply(manifest);
+      await untilPhase(nameOf(manifest), 'Succeeded', 'Failed');
+      return installation.kubectl.ok('logs', nameOf(manifest));
+    },
+    untilPhase,
+    untilReady,
+    untilPod,
+    async events(pod) {
+      const { items } = await client
+        .resource(corev1.events, 'default')
+        .list({ fieldSelector: `involvedObject.name=${pod}` });
+      return items.map(({ reason, message }) => `${reason ?? ''}: ${message ?? ''}`);
+    },
   };
+}
+
+function nameOf(manifest: object): string {
+  return (manifest as { metadata: { name: string } }).metadata.name;
 }
 
 type PodSpec = corev1.PodSpec;
@@ -75,7 +139,7 @@ export const PAUSE = 'trap "exit 0" TERM INT; while :; do sleep 1 & wait $!; don
 
 export function podManifest(
   name: string,
-  spec: PodSpec,
+  spec: Omit<PodSpec, 'restartPolicy'> & { readonly restartPolicy?: string },
   metadata: Omit<NonNullable<corev1.Pod['metadata']>, 'name'> = {},
 ): object {
   return {
@@ -84,45 +148,4 @@ export function podManifest(
     metadata: { name, ...metadata },
     spec: { terminationGracePeriodSeconds: 5, ...spec },
   };
-}
-
-export async function getPod(kubectl: Kubectl, name: string): Promise<corev1.Pod> {
-  return JSON.parse(await kubectl.ok('get', 'pod', name, '-o', 'json')) as corev1.Pod;
-}
-
-/** Creates a pod and waits until it is ready. */
-export async function startPod(kubectl: Kubectl, manifest: object): Promise<void> {
-  await kubectl.feed(manifest, 'apply', '-f', '-');
-  const { name } = (manifest as { metadata: { name: string } }).metadata;
-  await kubectl.ok('wait', `pod/${name}`, '--for=condition=Ready', '--timeout=25s');
-}
-
-/** Creates a pod, waits until it has ended, and returns its log. */
-export async function runPod(kubectl: Kubectl, manifest: object): Promise<string> {
-  await kubectl.feed(manifest, 'apply', '-f', '-');
-  const { name } = (manifest as { metadata: { name: string } }).metadata;
-  await untilPhase(kubectl, name, 'Succeeded', 'Failed');
-  return kubectl.ok('logs', name);
-}
-
-export async function untilPhase(
-  kubectl: Kubectl,
-  name: string,
-  ...phases: readonly string[]
-): Promise<corev1.Pod> {
-  return untilPod(kubectl, name, ({ status }) => phases.includes(status?.phase ?? ''));
-}
-
-/** Resolves to the pod once it is as wanted; says how it was when it does not become so. */
-export async function untilPod(
-  kubectl: Kubectl,
-  name: string,
-  wanted: (pod: corev1.Pod) => boolean,
-  limit = 30_000,
-): Promise<corev1.Pod> {
-  let pod: corev1.Pod | undefined;
-  await until(async () => wanted((pod = await getPod(kubectl, name))), limit).catch((error: unknown) => {
-    throw new Error(`${String(error)}\n${JSON.stringify(pod?.status, undefined, 2)}`, { cause: error });
-  });
-  return pod as corev1.Pod;
 }

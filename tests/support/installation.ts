@@ -4,6 +4,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
+import { createClient, createHttpTransport, loadKubeconfig, type Client } from '@k8ts/client';
+
 import { createKubectl, type Kubectl, type Outcome } from '../clients/kubectl/program.ts';
 import { findKubectls } from '../clients/kubectl/versions.ts';
 import { leftovers, traces, type Traces } from './leftovers.ts';
@@ -31,6 +33,8 @@ export interface Installation extends AsyncDisposable {
   up(...args: readonly string[]): Promise<UpProcess>;
   /** The same, without waiting. */
   launch(...args: readonly string[]): UpProcess;
+  /** For asking often: kubectl takes a tenth of a second each time. As the administrator of the cluster that runs. */
+  client(): Promise<Client>;
   /** What is on the machine now that was not when the installation was made. */
   leftovers(): Partial<Traces>;
 }
@@ -72,6 +76,7 @@ export async function createInstallation(): Promise<Installation> {
       clearTimeout(limit);
     }
   };
+  const transports: AsyncDisposable[] = [];
   const up = (args: readonly string[]): UpProcess => upProcess(launch(['up', ...args]));
   return {
     directory,
@@ -90,8 +95,14 @@ export async function createInstallation(): Promise<Installation> {
       await process.ready;
       return process;
     },
+    async client() {
+      const transport = createHttpTransport((await loadKubeconfig({ path: kubeconfig })).transport);
+      transports.push(transport);
+      return createClient(transport);
+    },
     leftovers: () => leftovers(before, traces(dataDir)),
     async [Symbol.asyncDispose]() {
+      for (const transport of transports) await transport[Symbol.asyncDispose]();
       for (const child of started) {
         const ended = new Promise((resolve) => child.once('exit', resolve));
         child.kill('SIGKILL');
