@@ -79,7 +79,7 @@ export function tlsBackend(host: string, port: number, options: ConnectionOption
 }
 
 /** IPv6 addresses stand in brackets. */
-export function authorityOf(host: string, port: number): string {
+function authorityOf(host: string, port: number): string {
   return `${host.includes(':') ? `[${host}]` : host}:${port}`;
 }
 

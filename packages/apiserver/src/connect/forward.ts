@@ -34,7 +34,7 @@ export interface ForwardTarget {
   readonly prefix?: string;
 }
 
-export function isUpgrade({ headers }: RequestContext): boolean {
+function isUpgrade({ headers }: RequestContext): boolean {
   const { connection } = headers;
   return connection !== undefined && connection.toLowerCase().includes('upgrade');
 }
@@ -54,7 +54,7 @@ export function forward(context: RequestContext, target: ForwardTarget): Result 
   return fetchFrom(context, target);
 }
 
-export async function fetchFrom(context: RequestContext, target: ForwardTarget): Promise<RawResult> {
+async function fetchFrom(context: RequestContext, target: ForwardTarget): Promise<RawResult> {
   const response = await send(context, target);
   const headers: Record<string, string | readonly string[]> = {};
   for (const [name, value] of Object.entries(response.headers)) {

@@ -87,7 +87,7 @@ async function kubeletTarget(
 }
 
 /** The wanted container, or the only one. Throws 400 in upstream's words. */
-export function containerOf(pod: corev1.Pod, wanted: string): string {
+function containerOf(pod: corev1.Pod, wanted: string): string {
   const { containers, initContainers = [], ephemeralContainers = [] } = pod.spec;
   const names = [...initContainers, ...containers, ...ephemeralContainers].map(({ name }) => name);
   if (wanted !== '') {

@@ -93,9 +93,7 @@ describe('discovery', () => {
       for (const { version, resources } of group.versions) {
         const legacy = (await get(`/apis/${group.metadata.name}/${version}`)).body;
         const plain = legacy.resources.filter(({ name }) => !name.includes('/'));
-        expect(resources.map(({ resource }) => resource)).toEqual(
-          plain.map(({ name }) => name),
-        );
+        expect(resources.map(({ resource }) => resource)).toEqual(plain.map(({ name }) => name));
       }
     const again = await get('/apis', { accept: AGGREGATED, 'if-none-match': headers.get('etag') as string });
     expect(again).toMatchObject({ status: 304, text: '' });

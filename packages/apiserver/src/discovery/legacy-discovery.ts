@@ -87,7 +87,7 @@ export function apiResourceList(registry: ResourceRegistry, group: string, versi
 }
 
 /** The first 8 bytes of the SHA-256 of `group/version/Kind`, base64 (endpoints/discovery/storageversionhash.go). */
-export function storageVersionHash({ storage, kind }: ResourceInfo): string {
+function storageVersionHash({ storage, kind }: ResourceInfo): string {
   return createHash('sha256')
     .update(`${storage.group}/${storage.version}/${kind}`)
     .digest()

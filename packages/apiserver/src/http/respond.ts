@@ -114,7 +114,7 @@ export function statusOf(logger: Logger, error: unknown): Status {
   return internalError(error).status;
 }
 
-export function commonHeaders(context: RequestContext | undefined): OutgoingHttpHeaders {
+function commonHeaders(context: RequestContext | undefined): OutgoingHttpHeaders {
   const headers: OutgoingHttpHeaders = { 'Cache-Control': 'no-cache, private' };
   if (context === undefined) return headers;
   headers['Audit-Id'] = context.auditId;

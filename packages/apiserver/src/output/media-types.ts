@@ -20,7 +20,7 @@ interface Clause {
   readonly parameters: ReadonlyMap<string, string>;
 }
 
-export const SERIALIZERS: readonly { readonly serializer: Serializer; readonly type: string }[] = [
+const SERIALIZERS: readonly { readonly serializer: Serializer; readonly type: string }[] = [
   { serializer: 'json', type: 'application/json' },
   { serializer: 'yaml', type: 'application/yaml' },
   { serializer: 'protobuf', type: 'application/vnd.kubernetes.protobuf' },

@@ -198,7 +198,7 @@ function columnsOf({ strategy }: ServedResource): Printing<KubeObject> {
   return columns === undefined ? {} : { columns };
 }
 
-export function partialMetadata(object: KubeObject, metaVersion: string): object {
+function partialMetadata(object: KubeObject, metaVersion: string): object {
   return {
     kind: 'PartialObjectMetadata',
     apiVersion: `meta.k8s.io/${metaVersion}`,

@@ -161,7 +161,7 @@ function fieldManagement(
   };
 }
 
-export function toStorageVersion(served: ServedResource, draft: Draft<KubeObject>): Draft<KubeObject> {
+function toStorageVersion(served: ServedResource, draft: Draft<KubeObject>): Draft<KubeObject> {
   const { storage, strategy, conversion } = served;
   let stored = withSchemaDefaults(served, draft);
   if (served.encoding !== storage.encoding) {
@@ -197,7 +197,7 @@ function scopeForNew(scope: WriteScope, name: string | undefined): WriteScope {
   return info.resource === 'namespaces' && info.group === '' ? { ...scope, namespace: name ?? '' } : scope;
 }
 
-export function writtenResult(served: ServedResource, written: Written, code: number): Result {
+function writtenResult(served: ServedResource, written: Written, code: number): Result {
   if (written.record !== undefined) return { kind: 'record', code, served, record: written.record };
   return objectResult(toServed(served, written.object), code, served);
 }

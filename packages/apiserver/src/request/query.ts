@@ -9,7 +9,7 @@ export interface Query {
   readonly text: string;
 }
 
-export const EMPTY_QUERY: Query = {
+const EMPTY_QUERY: Query = {
   get: () => undefined,
   getAll: () => [],
   isEmpty: true,

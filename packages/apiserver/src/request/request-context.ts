@@ -16,8 +16,6 @@ export type RequestBody =
     }
   | { readonly kind: 'value'; readonly value: unknown };
 
-export const NO_BODY: RequestBody = { kind: 'value', value: undefined };
-
 export interface RequestInit {
   readonly method: string;
   /** Percent-encoded, without the query. */

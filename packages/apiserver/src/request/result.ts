@@ -4,7 +4,6 @@
  */
 import type { IncomingMessage } from 'node:http';
 import type { Duplex } from 'node:stream';
-import type { KubeObject } from '@k8ts/api';
 import type { StatusError } from '@k8ts/apimachinery';
 import type { ServedResource } from '../registry/served-resource.ts';
 import type { ObjectRecord } from '../storage/object-record.ts';
@@ -82,11 +81,4 @@ export function rawText(text: string, code = 200): RawResult {
 
 export function objectResult(object: object, code = 200, served?: ServedResource): ObjectResult {
   return { kind: 'object', code, object, served };
-}
-
-/** Of a result that holds one object, that object. */
-export function objectOfResult(result: Result): KubeObject | undefined {
-  if (result.kind === 'object') return result.object as KubeObject;
-  if (result.kind === 'record') return result.record.object;
-  return undefined;
 }

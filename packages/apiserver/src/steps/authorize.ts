@@ -34,7 +34,7 @@ function withReason(reasons: readonly string[], { reason }: Decision): readonly 
   return reason === '' ? reasons : [...reasons, reason];
 }
 
-export function attributesOf(context: RequestContext): AuthorizationAttributes {
+function attributesOf(context: RequestContext): AuthorizationAttributes {
   const { info, user, query } = context;
   const fieldSelector =
     info.isResourceRequest && SELECTING.has(info.verb) ? query.get('fieldSelector') : undefined;

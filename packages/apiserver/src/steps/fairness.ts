@@ -20,7 +20,7 @@ const READING = new Set(['get', 'list']);
 const LONG_RUNNING_SUBRESOURCES = new Set(['attach', 'exec', 'proxy', 'log', 'portforward']);
 
 /** Watches and streams stay long and are not counted (upstream: longRunningRequestCheck). */
-export function isLongRunning({ info }: RequestContext): boolean {
+function isLongRunning({ info }: RequestContext): boolean {
   return info.verb === 'watch' || info.verb === 'proxy' || LONG_RUNNING_SUBRESOURCES.has(info.subresource);
 }
 

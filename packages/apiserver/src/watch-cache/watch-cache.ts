@@ -27,7 +27,7 @@ const BOOKMARK_PERIOD = 60_000;
 /** Milliseconds for which joined list bytes are kept after the last list. */
 const JOINED_LIFETIME = 30_000;
 /** Milliseconds a request waits for a revision that this server has not seen yet (upstream: blockTimeout). */
-export const REVISION_WAIT = 3_000;
+const REVISION_WAIT = 3_000;
 const LOAD_PAGE = 2_000;
 /** Milliseconds between attempts to read what was missed. */
 const RELOAD_DELAY = 1_000;
