@@ -1,0 +1,3 @@
+import { describeIsolated } from '@k8ts/cri/testing';
+
+describeIsolated('the whole program, killed', 'tests/crash');
