@@ -1,7 +1,10 @@
 /** What the command line asks of the rest of k8ts; the composition root implements it. */
 export interface ProgramActions {
-  /** Starts a cluster here. Resolves when it is ready; the caller decides when it stops. */
-  up(options: UpOptions, progress: Progress): Promise<RunningCluster>;
+  /**
+   * Starts a cluster here. Resolves when it is ready; the caller decides when it stops. When the signal aborts before, what
+   * was started is taken back, and the promise rejects with the signal's reason.
+   */
+  up(options: UpOptions, progress: Progress, signal: AbortSignal): Promise<RunningCluster>;
   /** Stops the cluster of a data directory and removes what it made on the machine; its data stay. */
   down(options: DirectoryOptions, progress: Progress): Promise<void>;
   status(options: DirectoryOptions): Promise<ClusterStatus>;

@@ -89,9 +89,12 @@ export function createProgram({ actions, version, clock, self }: ProgramOptions)
         await startDetached(self, up, progress);
         return;
       }
+      const signal = nextSignal();
+      const interrupted = new AbortController();
+      void signal.then((name) => interrupted.abort(new UserError(`stopped by ${name} while it started`)));
       let cluster: RunningCluster;
       try {
-        cluster = await actions.up(up, progress);
+        cluster = await actions.up(up, progress, interrupted.signal);
         progress.end('done');
       } catch (error) {
         progress.end('failed');
@@ -99,8 +102,7 @@ export function createProgram({ actions, version, clock, self }: ProgramOptions)
       }
       process.stdout.write(nextSteps(up, cluster));
       process.send?.('ready');
-      const signal = await Promise.race([nextSignal(), cluster.ended.then(() => undefined)]);
-      if (signal !== undefined) process.stdout.write(`\n`);
+      if ((await Promise.race([signal, cluster.ended])) !== undefined) process.stdout.write(`\n`);
       progress.step('stopping the cluster');
       await cluster.stop();
       progress.end('done');
@@ -225,6 +227,7 @@ function wholeNumber(text: string): number {
   return Number(text);
 }
 
+/** The first one only: a person who sends a second does not want to wait for what the first began. */
 function nextSignal(): Promise<NodeJS.Signals> {
   return new Promise((resolve) => {
     for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const)

@@ -24,8 +24,17 @@ import {
 } from '@k8ts/network';
 import type { BridgeNetwork } from '@k8ts/network';
 import { applyDns } from './addons.ts';
+import { unmountBelow } from './mounts.ts';
 import type { DataLayout } from './data-layout.ts';
-import { BRIDGE, CLUSTER_CIDR, CLUSTER_DNS_IP, CLUSTER_DOMAIN, POD_CIDR } from './node-network.ts';
+import {
+  BRIDGE,
+  CLUSTER_CIDR,
+  CLUSTER_DNS_IP,
+  CLUSTER_DOMAIN,
+  DNS_PORT,
+  POD_CIDR,
+  SERVICE_CIDR,
+} from './node-network.ts';
 import type { ClusterPki } from './pki/cluster-pki.ts';
 
 export interface LocalNodeOptions {
@@ -73,6 +82,7 @@ export async function openNodeContainers({
     bridge: BRIDGE,
     podCidrs: [POD_CIDR],
     clusterCidrs: [CLUSTER_CIDR],
+    serviceCidrs: [SERVICE_CIDR],
     stateDir: layout.network,
     logger: logger.child({ component: 'network' }),
   });
@@ -111,6 +121,7 @@ export async function removeNodeRemains(
   const containers = await openNodeContainers(options);
   await containers.destroy();
   await containers[Symbol.asyncDispose]();
+  await unmountBelow(options.layout.kubelet);
   await destroyBridgeNetwork({ bridge: BRIDGE, stateDir: options.layout.network });
   await cleanupKubeProxy(options);
 }
@@ -164,6 +175,7 @@ export async function startLocalNode(options: LocalNodeOptions): Promise<LocalNo
       nodeName,
       nodeIps: [nodeIp],
       clusterCidrs: [CLUSTER_CIDR],
+      serviceCidrs: [SERVICE_CIDR],
       clock,
       logger: proxyLogger,
       metrics,
@@ -182,7 +194,7 @@ export async function startLocalNode(options: LocalNodeOptions): Promise<LocalNo
     const dnsInformers = scope.use(
       createInformerFactory({ ...common, client: dnsClient, logger: dnsLogger }),
     );
-    const listen = containers.network.gateways.map((address) => ({ address, port: 53 }));
+    const listen = containers.network.gateways.map((address) => ({ address, port: DNS_PORT }));
     const dns = scope.use(
       await startClusterDns({
         informers: dnsInformers,

@@ -9,6 +9,7 @@ import { openOfflineImages } from '@k8ts/cri';
 import { dataLayout } from '../data-layout.ts';
 import type { DataLayout } from '../data-layout.ts';
 import { removeNodeRemains } from '../node.ts';
+import { unmountBelow } from '../mounts.ts';
 import { remoteImages } from './control-socket.ts';
 import { imageOperations } from './image-operations.ts';
 import type { ImageOperations } from './image-operations.ts';
@@ -26,20 +27,36 @@ const STOP_TIMEOUT = 60_000;
 
 export function createActions(context: ActionContext): Omit<ProgramActions, 'components'> {
   return {
-    async up(options, progress) {
+    async up(options, progress, signal) {
       const layout = dataLayout(options.dataDir);
       const state = await readState(layout.state);
       if (state !== undefined && isRunning(state))
         throw new UserError(`a cluster runs already with this data directory (process ${String(state.pid)})`);
       await mkdir(layout.root, { recursive: true, mode: 0o711 });
-      const cluster = await startCluster(options, { ...context, layout }, progress);
-      await writeState(layout.state, {
-        pid: process.pid,
-        startedAt: processStart(process.pid) ?? '',
-        server: cluster.server,
-        kubeconfig: options.kubeconfig,
-        node: cluster.node,
-      });
+      const write = (server: string, node: boolean): Promise<void> =>
+        writeState(layout.state, {
+          pid: process.pid,
+          startedAt: processStart(process.pid) ?? '',
+          server,
+          kubeconfig: options.kubeconfig,
+          node,
+        });
+      const cluster = await startCluster(
+        options,
+        {
+          ...context,
+          layout,
+          signal,
+          // Before anything is made on the machine: whoever finds this process killed knows what to clean up.
+          async onStarting(node) {
+            if (!node && state?.node === true) await removeNodeRemains({ layout, ...context });
+            await write('', node);
+          },
+          onUndone: () => removeState(layout.state),
+        },
+        progress,
+      );
+      await write(cluster.server, cluster.node);
       return {
         server: cluster.server,
         ended: new Promise(() => undefined),
@@ -58,6 +75,7 @@ export function createActions(context: ActionContext): Omit<ProgramActions, 'com
       const state = await readState(layout.state);
       await stopCluster(layout, context, progress);
       progress.step('deleting its data');
+      await unmountBelow(layout.root);
       if (state !== undefined) await removeFromKubeconfig(state.kubeconfig, CONTEXT).catch(ignoreMissing);
       await rm(layout.root, { recursive: true, force: true });
     },
@@ -75,10 +93,13 @@ export function createActions(context: ActionContext): Omit<ProgramActions, 'com
       return {
         state: 'running',
         pid: state.pid,
-        server: state.server,
-        details: await health(layout).catch((error: unknown) => [
-          `the API server does not answer: ${errorMessage(error)}`,
-        ]),
+        ...(state.server === '' ? {} : { server: state.server }),
+        details:
+          state.server === ''
+            ? ['it is starting or stopping']
+            : await health(layout).catch((error: unknown) => [
+                `the API server does not answer: ${errorMessage(error)}`,
+              ]),
       };
     },
 

@@ -10,6 +10,7 @@ import type { Progress, UpOptions } from '@k8ts/cli';
 import { createInformerFactory } from '@k8ts/client';
 import type { Client } from '@k8ts/client';
 import { importImageArchive, missingHostPrograms } from '@k8ts/cri';
+import { missingNetworkPrograms } from '@k8ts/network';
 import { createKubeletServer, startSimulatedNodes } from '@k8ts/kubelet';
 import type { SimulatedNodes } from '@k8ts/kubelet';
 import { createMemoryStore, openEtcdStore, openLmdbStore } from '@k8ts/store';
@@ -33,6 +34,12 @@ export interface StartContext {
   readonly random: Random;
   readonly logger: Logger;
   readonly layout: DataLayout;
+  /** Aborts when the user does not want the cluster any more. */
+  readonly signal: AbortSignal;
+  /** Called before the first thing is made on the machine; `node`: containers are going to be run. */
+  readonly onStarting: (node: boolean) => Promise<void>;
+  /** Called when a start that failed has left nothing. */
+  readonly onUndone: () => Promise<void>;
 }
 
 export interface StartedCluster extends AsyncDisposable {
@@ -50,11 +57,13 @@ export async function startCluster(
 ): Promise<StartedCluster> {
   const { layout, clock, random, logger } = context;
   const scope = new Scope();
+  const signal = AbortSignal.any([scope.signal, context.signal]);
   const metrics = createMetrics();
   let containers: NodeContainers | undefined;
   let localNode: LocalNode | undefined;
   try {
     const runtime = options.node ? await chooseRuntime(options, progress) : undefined;
+    await context.onStarting(runtime === 'oci');
     if (runtime === 'oci') {
       progress.step('opening the container runtime and the pod network');
       containers = scope.use(await openNodeContainers({ layout, clock, logger }));
@@ -68,6 +77,7 @@ export async function startCluster(
       nodeHosts: [options.nodeName, nodeIp, 'localhost', '127.0.0.1'],
       clock,
     });
+    signal.throwIfAborted();
     const store = await openStore(options.store, context);
     let simulated: SimulatedNodes | undefined;
     const kubelets = chosenKubelets(pki, () => simulated, context, scope);
@@ -90,6 +100,7 @@ export async function startCluster(
         },
       }),
     );
+    signal.throwIfAborted();
     const admin = controlPlane.clientFor('kubernetes-admin', 'system:masters');
     await applyAccess(admin);
     const { port } = controlPlane.server.address as { readonly port: number };
@@ -116,8 +127,8 @@ export async function startCluster(
           metrics,
         }),
       );
-      await localNode.ready(scope.signal);
-      await nodeReady(admin, options.nodeName, context, scope.signal);
+      await localNode.ready(signal);
+      await nodeReady(admin, options.nodeName, context, signal);
     }
     const count = options.simulate + (runtime === 'simulated' ? 1 : 0);
     if (count > 0) {
@@ -135,6 +146,7 @@ export async function startCluster(
       await simulated.ready();
     }
     await controlPlane.controllersReady;
+    signal.throwIfAborted();
 
     const access = {
       name: CONTEXT,
@@ -156,6 +168,7 @@ export async function startCluster(
       // Pods of an earlier run that the start found are left; what this start made is taken away with them.
       await (localNode?.takeDown() ?? containers?.destroy());
       await scope[Symbol.asyncDispose]();
+      await context.onUndone();
     } catch (failure) {
       logger.error('the failed start could not be undone', { error: errorMessage(failure) });
     }
@@ -173,9 +186,9 @@ async function chooseRuntime(options: UpOptions, progress: Progress): Promise<'o
     progress.note('containers need root: the node is simulated (start k8ts as root for real ones)');
     return 'simulated';
   }
-  const missing = await missingHostPrograms();
+  const missing = [...(await missingHostPrograms()), ...(await missingNetworkPrograms())];
   if (missing.length === 0) return 'oci';
-  const packages = missing.map(({ debianPackage }) => debianPackage).join(' ');
+  const packages = [...new Set(missing.map(({ debianPackage }) => debianPackage))].join(' ');
   progress.note(`containers need ${packages} (apt-get install ${packages}): the node is simulated`);
   return 'simulated';
 }
@@ -253,7 +266,8 @@ async function nodeReady(
 ): Promise<void> {
   await using informers = createInformerFactory({ client, clock, random, logger });
   const nodes = informers.of(corev1.nodes, { fieldSelector: `metadata.name=${name}` });
-  const ready = new Promise<void>((resolve) => {
+  const ready = new Promise<void>((resolve, reject) => {
+    signal.addEventListener('abort', () => reject(signal.reason as Error), { once: true });
     const check = (node: corev1.Node): void => {
       if (node.status?.conditions?.some(({ type, status }) => type === 'Ready' && status === 'True') === true)
         resolve();
@@ -261,8 +275,7 @@ async function nodeReady(
     nodes.addHandler({ added: check, updated: check });
   });
   informers.start();
-  await informers.waitForSync(signal);
-  await ready;
+  await Promise.all([informers.waitForSync(signal), ready]);
 }
 
 /** What the user can mend is said in a sentence. */

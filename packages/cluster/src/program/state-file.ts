@@ -6,6 +6,7 @@ export interface ProgramState {
   readonly pid: number;
   /** Tells the process from a later one with the same number. */
   readonly startedAt: string;
+  /** Empty while the cluster starts. */
   readonly server: string;
   /** The kubeconfig that the cluster was added to. */
   readonly kubeconfig: string;
