@@ -1,5 +1,6 @@
 import { networkInterfaces } from 'node:os';
-import { rbacv1, corev1 } from '@k8ts/api';
+import type { rbacv1 } from '@k8ts/api';
+import { corev1 } from '@k8ts/api';
 import type { Clock, Logger, Metrics, Random } from '@k8ts/base';
 import { systemRandom } from '@k8ts/base';
 import { defaultTolerationSeconds } from './admission/plugins/default-toleration-seconds.ts';
@@ -31,9 +32,14 @@ import { authenticationReviewHandlers } from './reviews/authentication-reviews.t
 import { createApiServer } from './server.ts';
 import type { ApiServer } from './server.ts';
 import type { ApiServerOptions } from './server-options.ts';
+import { issuerDiscovery } from './service-accounts/issuer-discovery.ts';
+import { createLegacyTokens } from './service-accounts/legacy-tokens.ts';
+import type { LegacyTokens } from './service-accounts/legacy-tokens.ts';
 import { createServiceAccountTokens } from './service-accounts/service-account-tokens.ts';
-import type { ServiceAccountTokens, TokenKeys } from './service-accounts/service-account-tokens.ts';
+import type { ServiceAccountTokens } from './service-accounts/service-account-tokens.ts';
 import { tokenRequestHandler } from './service-accounts/token-request.ts';
+import { createTokenSignatures } from './service-accounts/token-signatures.ts';
+import type { TokenKeys } from './service-accounts/token-signatures.ts';
 
 /** What a cluster's operator decides; the rest is Kubernetes' default. */
 export interface KubeApiServerOptions extends Pick<
@@ -75,8 +81,14 @@ export interface KubeApiServerOptions extends Pick<
   readonly controllers: readonly { readonly name: string; readonly rules: readonly rbacv1.PolicyRule[] }[];
 }
 
+interface IssuedTokens {
+  readonly bound: ServiceAccountTokens;
+  readonly legacy: LegacyTokens;
+}
+
 export interface KubeApiServer extends ApiServer {
-  readonly serviceAccountTokens: ServiceAccountTokens;
+  /** For what signs tokens beside the API: the controller of Secrets that hold one. */
+  readonly tokens: IssuedTokens;
 }
 
 /**
@@ -85,23 +97,27 @@ export interface KubeApiServer extends ApiServer {
  */
 export async function createKubeApiServer(options: KubeApiServerOptions): Promise<KubeApiServer> {
   const { clock, issuer, random = systemRandom } = options;
-  let tokens: ServiceAccountTokens | undefined;
+  const signatures = createTokenSignatures(options.serviceAccountKeys);
+  let tokens: IssuedTokens | undefined;
   const server = await createApiServer((objects) => {
-    tokens = createServiceAccountTokens({ issuer, keys: options.serviceAccountKeys, clock, objects });
+    tokens = {
+      bound: createServiceAccountTokens({ issuer, signatures, clock, objects }),
+      legacy: createLegacyTokens({ signatures, audiences: [issuer], objects }),
+    };
     return assemble(options, objects, tokens, random);
   });
-  return Object.assign(server, { serviceAccountTokens: tokens as ServiceAccountTokens });
+  return Object.assign(server, { tokens: tokens as IssuedTokens });
 }
 
 function assemble(
   options: KubeApiServerOptions,
   objects: ObjectReader,
-  tokens: ServiceAccountTokens,
+  tokens: IssuedTokens,
   random: Random,
 ): ApiServerOptions {
   const audiences = [options.issuer];
   const serviceNetwork = options.serviceNetwork ?? DEFAULT_SERVICE_NETWORK;
-  const allTokens = [tokens, ...(options.tokens ?? [])];
+  const allTokens = [tokens.bound, tokens.legacy, ...(options.tokens ?? [])];
   const authenticators: readonly Authenticator[] = [
     x509Authenticator(),
     bearerTokenAuthenticator({ tokens: allTokens, audiences }),
@@ -128,7 +144,7 @@ function assemble(
     strategies: builtinStrategies({ serviceNetwork }),
     specialHandlers: [
       ...builtinSpecialHandlers,
-      tokenRequestHandler(tokens, { audiences, extendExpiration: true }),
+      tokenRequestHandler(tokens.bound, { audiences, extendExpiration: true }),
       ...accessReviewHandlers(rbac),
       ...authenticationReviewHandlers({ tokens: allTokens, audiences }),
       ...(options.kubelets === undefined
@@ -138,6 +154,7 @@ function assemble(
             ...proxyHandlers(options.kubelets, options.podNetwork ?? directPodNetwork),
           ]),
     ],
+    otherPaths: issuerDiscovery(tokens.bound),
     postStartHooks: [
       systemNamespacesHook,
       rbacBootstrapHook(options.controllers),

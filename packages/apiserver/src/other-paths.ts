@@ -16,11 +16,16 @@ import type { RequestContext } from './request/request-context.ts';
 import { rawJson, type Result } from './request/result.ts';
 import { VERSION_INFO } from './version-info.ts';
 
+/** Answers GETs of one path. */
+export type OtherHandler = (context: RequestContext) => Result | Promise<Result>;
+
 export interface OtherPaths {
   readonly registry: ResourceRegistry;
   readonly aggregatedDiscovery: AggregatedDiscovery;
   readonly openApi: OpenApi;
   readonly metrics: Metrics;
+  /** By whole path, without a slash at the end. */
+  readonly further: ReadonlyMap<string, OtherHandler>;
   /** `host:port` that clients reach this server at. */
   readonly serverAddress: () => string;
   readonly checks: {
@@ -57,6 +62,8 @@ export function handleOther(paths: OtherPaths, context: RequestContext): Result 
       if (second === undefined) return metricsResult(paths.metrics);
       break;
   }
+  const further = paths.further.get(`/${parts.join('/')}`);
+  if (further !== undefined) return further(context);
   throw unknownPath();
 }
 
@@ -95,12 +102,13 @@ function discovery(
   throw unknownPath();
 }
 
-function rootPaths({ registry, checks }: OtherPaths): string[] {
+function rootPaths({ registry, checks, further }: OtherPaths): string[] {
   const paths = ['/api', '/api/v1', '/apis', '/metrics', '/openapi/v2', '/openapi/v3', '/version'];
   for (const { group, versions } of groupsOf(registry.groupVersions)) {
     paths.push(`/apis/${group}`);
     for (const version of versions) paths.push(`/apis/${group}/${version}`);
   }
+  paths.push(...further.keys());
   for (const kind of ['healthz', 'livez', 'readyz'] as const) {
     paths.push(`/${kind}`);
     for (const { name } of checks[kind]) paths.push(`/${kind}/${name}`);

@@ -6,6 +6,7 @@ import type { Authenticator } from './authentication/contract.ts';
 import type { Authorizer } from './authorization/contract.ts';
 import type { HealthCheck } from './health/health.ts';
 import type { TlsOptions } from './http/http-server.ts';
+import type { OtherHandler } from './other-paths.ts';
 import type { PostStartHook } from './post-start/contract.ts';
 import type { Strategy } from './registry/contract.ts';
 import type { SpecialHandler } from './registry/special-subresources.ts';
@@ -32,6 +33,8 @@ export interface ApiServerOptions {
   readonly strategies?: readonly Strategy<KubeObject>[];
   /** Subresources and reviews with code of their own. */
   readonly specialHandlers?: readonly SpecialHandler[];
+  /** GETs besides those of the API, by path. */
+  readonly otherPaths?: ReadonlyMap<string, OtherHandler>;
   /** Run once, in order, when the server can answer; it is ready when all have succeeded. */
   readonly postStartHooks?: readonly PostStartHook[];
   /** Further checks for /livez and /readyz. */

@@ -24,7 +24,7 @@ import type { Responder } from './http/responder.ts';
 import { createInProcessTransport } from './in-process/in-process-transport.ts';
 import type { ObjectReader } from './object-reader.ts';
 import { OpenApi } from './openapi/documents.ts';
-import { handleOther, type OtherPaths } from './other-paths.ts';
+import { handleOther, type OtherHandler, type OtherPaths } from './other-paths.ts';
 import { AdmissionChain } from './registry/admission-chain.ts';
 import type { RegistryServices } from './registry/generic/scope.ts';
 import { createRegistryAccess } from './registry/registry-access.ts';
@@ -285,6 +285,7 @@ class Server implements ApiServer {
       aggregatedDiscovery: new AggregatedDiscovery(registry),
       openApi: new OpenApi({ registry, docs: options.docs }),
       metrics,
+      further: options.otherPaths ?? new Map<string, OtherHandler>(),
       serverAddress: () => (this.address === undefined ? '' : `${this.address.host}:${this.address.port}`),
       checks: {
         healthz: live,

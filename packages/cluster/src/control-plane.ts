@@ -75,7 +75,11 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
                 'system:serviceaccounts',
                 'system:serviceaccounts:kube-system',
               ),
-            options: { rootCA: pki.authority.certificate, ...options.controllers },
+            options: {
+              rootCA: pki.authority.certificate,
+              signServiceAccountToken: (token) => Promise.resolve(server.tokens.legacy.issue(token)),
+              ...options.controllers,
+            },
             onReady: resolve,
           },
           manager.signal,

@@ -3,8 +3,10 @@ import type { KubeObject, ResourceType } from '@k8ts/api';
 import { VirtualClock } from '@k8ts/base';
 import { beforeEach, describe, expect, test } from 'vitest';
 import type { ObjectReader } from '../object-reader.ts';
+import { createLegacyTokens } from './legacy-tokens.ts';
 import { createServiceAccountTokens } from './service-account-tokens.ts';
 import type { ServiceAccountTokens } from './service-account-tokens.ts';
+import { createTokenSignatures } from './token-signatures.ts';
 
 const { privateKey, publicKey } = generateKeyPairSync('ec', {
   namedCurve: 'P-256',
@@ -18,6 +20,7 @@ const rsa = generateKeyPairSync('rsa', {
 });
 
 const ISSUER = 'https://kubernetes.default.svc.cluster.local';
+const signatures = createTokenSignatures({ privateKey, publicKeys: [publicKey, rsa.publicKey] });
 const stored = new Map<string, KubeObject>();
 const objects: ObjectReader = {
   get: <T extends KubeObject>(type: ResourceType<T>, namespace: string, name: string) =>
@@ -35,7 +38,7 @@ beforeEach(() => {
   put('pods', 'default', 'web', 'pod-uid');
   tokens = createServiceAccountTokens({
     issuer: ISSUER,
-    keys: { privateKey, publicKeys: [publicKey, rsa.publicKey] },
+    signatures,
     clock,
     objects,
   });
@@ -161,4 +164,29 @@ test('keys are published with their ids and algorithms', () => {
     { kty: 'EC', crv: 'P-256', alg: 'ES256', use: 'sig' },
     { kty: 'RSA', alg: 'RS256', use: 'sig' },
   ]);
+});
+
+test('a token in a Secret is good while the Secret holds it, and for the API server only', () => {
+  const legacy = createLegacyTokens({ signatures, audiences: [ISSUER], objects });
+  const token = legacy.issue({
+    namespace: 'default',
+    serviceAccount: 'builder',
+    serviceAccountUid: 'sa-uid',
+    secretName: 'builder-token',
+  });
+  const hold = (text: string): void => {
+    const metadata = { name: 'builder-token', namespace: 'default', uid: 'secret-uid' };
+    const secret = { metadata, data: { token: Buffer.from(text).toString('base64') } };
+    stored.set('secrets/default/builder-token', secret);
+  };
+  expect(() => legacy.authenticateToken(token, [ISSUER])).toThrow('Unauthorized');
+  hold(token);
+  expect(legacy.authenticateToken(token, [ISSUER])).toMatchObject({
+    user: { name: 'system:serviceaccount:default:builder', uid: 'sa-uid' },
+  });
+  expect(() => legacy.authenticateToken(token, ['vault'])).toThrow('Unauthorized');
+  hold(`${token}x`);
+  expect(() => legacy.authenticateToken(token, [ISSUER])).toThrow('Unauthorized');
+  expect(legacy.authenticateToken(tokens.issue(request).token, [ISSUER])).toBeUndefined();
+  expect(tokens.authenticateToken(token, [ISSUER])).toBeUndefined();
 });

@@ -1,5 +1,4 @@
-import { createHash, createPublicKey, randomUUID } from 'node:crypto';
-import { createSigner, createVerifier } from 'fast-jwt';
+import { randomUUID } from 'node:crypto';
 import type { Clock } from '@k8ts/base';
 import { corev1 } from '@k8ts/api';
 import type { KubeObject, ResourceType } from '@k8ts/api';
@@ -16,12 +15,14 @@ import {
   withAuthenticatedGroup,
 } from '../authentication/well-known-users.ts';
 import type { ObjectReader } from '../object-reader.ts';
+import { unverifiedIssuer } from './token-signatures.ts';
+import type { TokenSignatures } from './token-signatures.ts';
 
 /**
  * Service account tokens: signed JWTs whose private claims name the account and the object that they are bound to
  * (k8s.io/kubernetes/pkg/serviceaccount/claims.go, KEP-1205, KEP-4193).
  */
-export interface TokenClaims {
+interface TokenClaims {
   readonly iss: string;
   readonly sub: string;
   readonly aud: readonly string[];
@@ -46,13 +47,6 @@ export interface NamedReference {
   readonly uid: string;
 }
 
-export interface TokenKeys {
-  /** PEM, EC P-256 or RSA; signs. */
-  readonly privateKey: string;
-  /** PEM; private keys count by their public half. Accepted are tokens of any of them. */
-  readonly publicKeys: readonly string[];
-}
-
 export interface BoundToken {
   readonly namespace: string;
   readonly serviceAccount: NamedReference;
@@ -65,7 +59,7 @@ export interface BoundToken {
   readonly extendedSeconds?: number;
 }
 
-export interface IssuedToken {
+interface IssuedToken {
   readonly token: string;
   /** Milliseconds since the epoch: what the client is told, before any extension. */
   readonly expiration: number;
@@ -74,7 +68,7 @@ export interface IssuedToken {
 export interface ServiceAccountTokens extends TokenAuthenticator {
   issue(request: BoundToken): IssuedToken;
   /** The public keys, for /openid/v1/jwks. */
-  readonly jwks: readonly object[];
+  readonly jwks: TokenSignatures['jwks'];
   readonly issuer: string;
 }
 
@@ -90,62 +84,28 @@ interface Genuine {
 
 export function createServiceAccountTokens(options: {
   readonly issuer: string;
-  readonly keys: TokenKeys;
+  readonly signatures: TokenSignatures;
   readonly clock: Clock;
   readonly objects: ObjectReader;
 }): ServiceAccountTokens {
-  const { issuer, clock, objects } = options;
-  const publicKeys = options.keys.publicKeys.map((pem) => {
-    const key = createPublicKey(pem);
-    const algorithm = key.asymmetricKeyType === 'ec' ? ('ES256' as const) : ('RS256' as const);
-    // A private key stands for its public half, as upstream's --service-account-key-file takes either.
-    const publicPem = key.export({ type: 'spki', format: 'pem' }) as string;
-    return { pem: publicPem, kid: keyId(pem), algorithm, jwk: key.export({ format: 'jwk' }) };
-  });
-  const signing = publicKeys.find(({ kid }) => kid === keyId(options.keys.privateKey)) ?? publicKeys[0];
-  if (signing === undefined) throw new Error('service account tokens need a public key');
-  const sign = createSigner({
-    key: options.keys.privateKey,
-    algorithm: signing.algorithm,
-    kid: signing.kid,
-    noTimestamp: true, // iat is among the claims, by our clock
-  });
-  const verifiers = new Map(
-    publicKeys.map(({ pem, kid, algorithm }) => [
-      kid,
-      // Times are checked below, by our clock.
-      createVerifier({ key: pem, algorithms: [algorithm], ignoreExpiration: true, ignoreNotBefore: true }),
-    ]),
-  );
-
+  const { issuer, signatures, clock, objects } = options;
   // Checking a signature costs more than the rest of a small request, and a client repeats its token: what was found
   // genuine is remembered. Times and bound objects are looked at on every use.
   const genuine = new Map<string, Genuine>();
   const verify = (token: string): Genuine | undefined => {
     const known = genuine.get(token);
     if (known !== undefined) return known;
-    const claims = verifySignature(token);
+    const claims = signatures.verify(token) as TokenClaims | undefined;
     if (claims === undefined) return undefined;
     const verified = { claims, user: withAuthenticatedGroup(userOf(claims)) };
     if (genuine.size >= REMEMBERED_TOKENS) genuine.delete(genuine.keys().next().value as string);
     genuine.set(token, verified);
     return verified;
   };
-  const verifySignature = (token: string): TokenClaims | undefined => {
-    for (const check of verifiers.values()) {
-      try {
-        return check(token) as TokenClaims;
-      } catch {
-        // Signed by another key, or no JWT at all: the next key may know it.
-      }
-    }
-    return undefined;
-  };
-
   return {
     name: 'service-account',
     issuer,
-    jwks: publicKeys.map(({ jwk, kid, algorithm }) => ({ ...jwk, use: 'sig', kid, alg: algorithm })),
+    jwks: signatures.jwks,
 
     issue(request) {
       const now = Math.floor(clock.now() / 1000);
@@ -167,7 +127,7 @@ export function createServiceAccountTokens(options: {
         nbf: now,
         sub: serviceAccountUserName(request.namespace, request.serviceAccount.name),
       };
-      return { token: sign(claims), expiration: expiration * 1000 };
+      return { token: signatures.sign(claims), expiration: expiration * 1000 };
     },
 
     authenticateToken(token, audiences): Authentication | undefined {
@@ -218,21 +178,4 @@ function userOf(claims: TokenClaims): UserInfo {
       ...(pod === undefined ? {} : { [POD_NAME_EXTRA]: [pod.name], [POD_UID_EXTRA]: [pod.uid] }),
     },
   };
-}
-
-function unverifiedIssuer(token: string): unknown {
-  const parts = token.split('.');
-  if (parts.length !== 3) return undefined;
-  try {
-    const payload = Buffer.from(parts[1] as string, 'base64url').toString('utf8');
-    return (JSON.parse(payload) as { iss?: unknown }).iss;
-  } catch {
-    return undefined;
-  }
-}
-
-/** Upstream's key id: the digest of the public key in DER. A private key's is that of its public half. */
-function keyId(pem: string): string {
-  const der = createPublicKey(pem).export({ type: 'spki', format: 'der' });
-  return createHash('sha256').update(der).digest('base64url');
 }
