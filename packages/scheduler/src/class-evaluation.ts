@@ -25,6 +25,8 @@ export class ClassEvaluation {
 
   /** By node: which plugin refused it, and why; undefined for nodes that fit. */
   #refusals: (Refusal | undefined)[] = [];
+  /** By node: 1 where no plugin that looks at the node alone refuses it. */
+  #fits = new Uint8Array(0);
   /** By node: the weighted sum of the scores that depend on the node alone. */
   #fixed = new Float64Array(0);
   /** By relative plugin and node. */
@@ -56,33 +58,41 @@ export class ClassEvaluation {
     const { nodes } = this.#state;
     for (const { does } of this.#across) does.acrossNodes?.begin();
 
+    const [fits, feasible, { rows }] = [this.#fits, this.#feasible, nodes];
+    const refusesAcross = this.#across.some(({ does }) => does.acrossNodes?.filter !== undefined);
     let count = 0;
     let acrossRefusals: Map<number, Refusal> | undefined;
-    for (let node = 0; node < nodes.rows; node++) {
-      if (nodes.names[node] === undefined || this.#refusals[node] !== undefined) continue;
-      const refusal = this.#refuseAcross(node);
-      if (refusal === undefined) this.#feasible[count++] = node;
+    for (let node = 0; node < rows; node++) {
+      if (fits[node] === 0) continue;
+      const refusal = refusesAcross ? this.#refuseAcross(node) : undefined;
+      if (refusal === undefined) feasible[count++] = node;
       else (acrossRefusals ??= new Map<number, Refusal>()).set(node, refusal);
     }
     if (count === 0) return this.#explain(acrossRefusals);
 
     this.#sumScores(count);
-    let best = -Infinity;
-    let chosen = -1;
-    let equals = 0;
-    for (let i = 0; i < count; i++) {
-      const total = this.#totals[i] as number;
-      if (total > best) {
-        [best, chosen, equals] = [total, this.#feasible[i] as number, 1];
-      } else if (total === best && random() * ++equals < 1) {
-        chosen = this.#feasible[i] as number;
-      }
-    }
-    return { kind: 'assigned', node: nodes.names[chosen] as string, feasible: count, score: best };
+    const [chosen, score] = this.#pickBest(count, random);
+    return { kind: 'assigned', node: nodes.names[chosen] as string, feasible: count, score };
   }
 
   release(): void {
     for (const { does } of this.#plugins) does.release?.();
+  }
+
+  /** One of those with the highest total, and that total. */
+  #pickBest(count: number, random: Random): [node: number, total: number] {
+    const totals = this.#totals;
+    let best = -Infinity;
+    let equals = 0;
+    for (let i = 0; i < count; i++) {
+      const total = totals[i] as number;
+      if (total > best) [best, equals] = [total, 1];
+      else if (total === best) equals++;
+    }
+    let skip = Math.floor(random() * equals);
+    let i = 0;
+    while (totals[i] !== best || skip-- > 0) i++;
+    return [this.#feasible[i] as number, best];
   }
 
   #refresh(): void {
@@ -99,6 +109,7 @@ export class ClassEvaluation {
 
   #allocate(capacity: number): void {
     this.#refusals = new Array<Refusal | undefined>(capacity).fill(undefined);
+    this.#fits = new Uint8Array(capacity);
     this.#fixed = new Float64Array(capacity);
     this.#raw = this.#relative.map(() => new Float64Array(capacity));
     this.#feasible = new Int32Array(capacity);
@@ -109,6 +120,7 @@ export class ClassEvaluation {
 
   #evaluate(node: number): void {
     this.#refusals[node] = undefined;
+    this.#fits[node] = 0;
     if (this.#state.nodes.names[node] === undefined) return;
     for (const { name, does } of this.#local) {
       const reasons = does.filter?.(node);
@@ -117,6 +129,7 @@ export class ClassEvaluation {
         return;
       }
     }
+    this.#fits[node] = 1;
     let fixed = 0;
     for (const { weight, does } of this.#scoring) fixed += weight * (does.score?.(node) ?? 0);
     this.#fixed[node] = fixed;
@@ -134,18 +147,14 @@ export class ClassEvaluation {
   }
 
   #sumScores(count: number): void {
-    const [feasible, totals, scores] = [this.#feasible, this.#totals, this.#scores];
-    for (let i = 0; i < count; i++) totals[i] = this.#fixed[feasible[i] as number] as number;
+    const [feasible, totals, scores, fixed] = [this.#feasible, this.#totals, this.#scores, this.#fixed];
+    for (let i = 0; i < count; i++) totals[i] = fixed[feasible[i] as number] as number;
     for (let p = 0; p < this.#relative.length; p++) {
       const { weight, does } = this.#relative[p] as ActivePlugin;
-      const raw = this.#raw[p] as Float64Array;
-      let most = 0;
-      for (let i = 0; i < count; i++) most = Math.max(most, raw[feasible[i] as number] as number);
-      const reversed = does.relativeScore?.reversed === true;
-      for (let i = 0; i < count; i++) {
-        const share = most === 0 ? 0 : Math.floor((100 * (raw[feasible[i] as number] as number)) / most);
-        totals[i] = (totals[i] as number) + weight * (reversed ? 100 - share : share);
-      }
+      addRelative(totals, this.#raw[p] as Float64Array, feasible, count, {
+        weight,
+        reversed: does.relativeScore?.reversed === true,
+      });
     }
     for (const { weight, does } of this.#across) {
       if (does.acrossNodes?.score === undefined) continue;
@@ -179,4 +188,22 @@ export class ClassEvaluation {
 interface Refusal {
   readonly plugin: string;
   readonly reasons: Reasons;
+}
+
+/** Adds each node's share of the highest raw score, from 0 to 100; reversed, the highest gets 0 and nothing gets 100. */
+function addRelative(
+  totals: Float64Array,
+  raw: Float64Array,
+  nodes: Int32Array,
+  count: number,
+  { weight, reversed }: { readonly weight: number; readonly reversed: boolean },
+): void {
+  let most = 0;
+  for (let i = 0; i < count; i++) most = Math.max(most, raw[nodes[i] as number] as number);
+  const base = reversed ? weight * 100 : 0;
+  const sign = reversed ? -weight : weight;
+  for (let i = 0; i < count; i++) {
+    const share = most === 0 ? 0 : Math.floor((100 * (raw[nodes[i] as number] as number)) / most);
+    totals[i] = (totals[i] as number) + base + sign * share;
+  }
 }

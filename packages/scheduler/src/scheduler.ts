@@ -99,6 +99,7 @@ export function startScheduler(options: SchedulerOptions): AsyncDisposable {
   );
 
   const bindings = new Set<Promise<void>>();
+  let oneBound = (): void => undefined;
 
   const run = async (): Promise<void> => {
     informers.start();
@@ -108,7 +109,10 @@ export function startScheduler(options: SchedulerOptions): AsyncDisposable {
       const entry = queue.tryTake() ?? (await queue.take());
       if (entry === undefined) return;
       scheduleOne(entry);
-      if (bindings.size >= MAX_BINDINGS) await Promise.race(bindings);
+      if (bindings.size >= MAX_BINDINGS)
+        await new Promise<void>((resolve) => {
+          oneBound = resolve;
+        });
       if (clock.monotonic() >= sliceEnd) {
         await clock.yield();
         sliceEnd = clock.monotonic() + SLICE;
@@ -142,7 +146,10 @@ export function startScheduler(options: SchedulerOptions): AsyncDisposable {
   }
 
   function track(work: Promise<void>): void {
-    const tracked: Promise<void> = work.finally(() => bindings.delete(tracked));
+    const tracked: Promise<void> = work.finally(() => {
+      bindings.delete(tracked);
+      oneBound();
+    });
     bindings.add(tracked);
   }
 

@@ -22,6 +22,13 @@ export function createWorkloadLookup(informers: InformerFactory): ObservableWork
     StatefulSet: informers.of(appsv1.statefulSets),
   };
   const namespaces = informers.of(corev1.namespaces);
+  // Selectors are immutable, and asked for with every pod.
+  const parsed = new WeakMap<object, LabelSelector>();
+  const parse = (kind: string, selector: LabelsOrSelector): LabelSelector => {
+    let known = parsed.get(selector);
+    if (known === undefined) parsed.set(selector, (known = parseSelector(kind, selector)));
+    return known;
+  };
   return {
     selectorOf(pod) {
       const namespace = pod.metadata.namespace ?? '';
@@ -29,15 +36,15 @@ export function createWorkloadLookup(informers: InformerFactory): ObservableWork
       for (const service of services.lister.list(namespace)) {
         const selector = service.spec?.selector;
         if (selector === undefined || Object.keys(selector).length === 0) continue;
-        const parsed = selectorFromLabels(selector);
-        if (matchesLabels(parsed, pod.metadata.labels)) parts.push(parsed);
+        const ofService = parse('Service', selector);
+        if (matchesLabels(ofService, pod.metadata.labels)) parts.push(ofService);
       }
       const owner = controllerOf(pod);
       if (owner !== undefined && owner.kind in controllers) {
         const object = controllers[owner.kind as keyof typeof controllers].lister.get(namespace, owner.name);
         if (object?.kind === undefined || object.metadata.uid === owner.uid) {
           const selector = object?.spec?.selector as LabelsOrSelector | undefined;
-          if (selector !== undefined) parts.push(parseSelector(owner.kind, selector));
+          if (selector !== undefined) parts.push(parse(owner.kind, selector));
         }
       }
       if (parts.length === 0) return undefined;
@@ -72,12 +79,13 @@ export function createWorkloadLookup(informers: InformerFactory): ObservableWork
   };
 }
 
-type LabelsOrSelector =
-  Parameters<typeof selectorFromLabels>[0] | Parameters<typeof labelSelectorFromObject>[0];
+type LabelsOrSelector = NonNullable<
+  Parameters<typeof selectorFromLabels>[0] | Parameters<typeof labelSelectorFromObject>[0]
+>;
 
-/** A ReplicationController's selector is plain labels. */
+/** Selectors of Services and ReplicationControllers are plain labels. */
 function parseSelector(kind: string, selector: LabelsOrSelector): LabelSelector {
-  return kind === 'ReplicationController'
+  return kind === 'Service' || kind === 'ReplicationController'
     ? selectorFromLabels(selector as Parameters<typeof selectorFromLabels>[0])
     : labelSelectorFromObject(selector);
 }

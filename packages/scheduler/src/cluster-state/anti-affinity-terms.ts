@@ -1,7 +1,9 @@
 import type { corev1 } from '@k8ts/api';
 import { labelSelectorFromObject, formatLabelSelector } from '@k8ts/apimachinery';
 import type { WorkloadLookup } from './cluster-state.ts';
+import { DomainSums } from './domain-sums.ts';
 import { grownInts } from './node-table.ts';
+import type { NodeTable } from './node-table.ts';
 import { selects } from './pod-counters.ts';
 import type { PodSelection } from './pod-counters.ts';
 
@@ -13,6 +15,8 @@ export interface PlacedTerm {
   /** Of preferred terms; 1 otherwise. */
   readonly weight: number;
   counts: Int32Array;
+  /** The same by domain of `topologyKey`; to be refreshed before they are read. */
+  readonly sums: DomainSums;
 }
 
 /**
@@ -20,14 +24,19 @@ export interface PlacedTerm {
  * be without them. Equal terms (those of one Deployment's pods) are one entry.
  */
 export class AntiAffinityTerms {
+  readonly #nodes: NodeTable;
   readonly #terms = new Map<string, { readonly term: PlacedTerm; users: number }>();
   readonly #ofPod = new WeakMap<corev1.PodSpec, readonly string[]>();
+
+  constructor(nodes: NodeTable) {
+    this.#nodes = nodes;
+  }
 
   get size(): number {
     return this.#terms.size;
   }
 
-  add(pod: corev1.Pod, node: number, capacity: number, workloads: WorkloadLookup): void {
+  add(pod: corev1.Pod, node: number, workloads: WorkloadLookup): void {
     if (pod.spec.affinity?.podAffinity === undefined && pod.spec.affinity?.podAntiAffinity === undefined)
       return;
     const keys: string[] = [];
@@ -35,7 +44,7 @@ export class AntiAffinityTerms {
       const key = keyOf(term);
       let entry = this.#terms.get(key);
       if (entry === undefined) {
-        entry = { term: { ...term, counts: new Int32Array(capacity) }, users: 0 };
+        entry = { term: this.#place(term), users: 0 };
         this.#terms.set(key, entry);
       }
       entry.users++;
@@ -55,6 +64,14 @@ export class AntiAffinityTerms {
     this.#ofPod.delete(pod.spec);
   }
 
+  #place(term: AffinityTerm): PlacedTerm {
+    const nodes = this.#nodes;
+    const counter = { counts: new Int32Array(nodes.capacity) };
+    return Object.assign(counter, term, {
+      sums: new DomainSums(nodes, nodes.domains(term.topologyKey), counter),
+    });
+  }
+
   /** The terms that speak of a pod. */
   speakingOf(pod: corev1.Pod): readonly PlacedTerm[] {
     const subject = { namespace: pod.metadata.namespace ?? '', labels: pod.metadata.labels };
@@ -68,7 +85,7 @@ export class AntiAffinityTerms {
   }
 }
 
-export type AffinityTerm = Omit<PlacedTerm, 'counts'>;
+export type AffinityTerm = Omit<PlacedTerm, 'counts' | 'sums'>;
 
 /** All terms of a pod between it and other pods. */
 export function termsOf(pod: corev1.Pod, workloads: WorkloadLookup): AffinityTerm[] {

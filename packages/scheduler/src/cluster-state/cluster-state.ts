@@ -28,7 +28,7 @@ interface PodEntry extends PlacedPod {
  */
 export class ClusterState {
   readonly nodes: NodeTable = new NodeTable();
-  readonly antiAffinity: AntiAffinityTerms = new AntiAffinityTerms();
+  readonly antiAffinity: AntiAffinityTerms = new AntiAffinityTerms(this.nodes);
   readonly workloads: WorkloadLookup;
   readonly #counters = new PodCounters();
   readonly #pods = new Map<string, PodEntry>();
@@ -93,7 +93,7 @@ export class ClusterState {
       for (const port of entry.ports) used.set(port, (used.get(port) ?? 0) + 1);
     }
     this.#counters.count(entry, 1);
-    this.antiAffinity.add(pod, index, this.nodes.capacity, this.workloads);
+    this.antiAffinity.add(pod, index, this.workloads);
   }
 
   /** Takes a pod away; false if it was not there. */

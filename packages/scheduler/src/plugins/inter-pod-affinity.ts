@@ -1,7 +1,6 @@
 import { termsOf } from '../cluster-state/anti-affinity-terms.ts';
 import type { AffinityTerm } from '../cluster-state/anti-affinity-terms.ts';
-import type { ClusterState } from '../cluster-state/cluster-state.ts';
-import type { TopologyDomains } from '../cluster-state/node-table.ts';
+import { DomainSums } from '../cluster-state/domain-sums.ts';
 import { selects } from '../cluster-state/pod-counters.ts';
 import type { PodCounter } from '../cluster-state/pod-counters.ts';
 import type { Plugin } from '../contract.ts';
@@ -27,20 +26,21 @@ export const interPodAffinity: Plugin = {
   },
 
   forClass(pod, state) {
-    const terms = termsOf(pod, state.workloads).map((term): OwnTerm => ({
-      ...term,
-      counter: state.countPods(term.selection),
-      domains: state.nodes.domains(term.topologyKey),
-    }));
+    const terms = termsOf(pod, state.workloads).map((term): OwnTerm => {
+      const counter = state.countPods(term.selection);
+      const domains = state.nodes.domains(term.topologyKey);
+      return { ...term, counter, sums: new DomainSums(state.nodes, domains, counter) };
+    });
     if (terms.length === 0 && state.antiAffinity.size === 0) return undefined;
     const subject = { namespace: pod.metadata.namespace ?? '', labels: pod.metadata.labels };
-    const required = terms.filter(({ kind }) => kind === 'required');
-    const requiredAnti = terms.filter(({ kind }) => kind === 'required-anti');
+    const required = terms.filter(({ kind }) => kind === 'required').map(({ sums }) => sums);
+    const requiredAnti = terms.filter(({ kind }) => kind === 'required-anti').map(({ sums }) => sums);
+    const ownPreferences = terms.filter(({ kind }) => kind === 'preferred' || kind === 'preferred-anti');
     // The first of a group that wants to be together has nobody to join, and may go anywhere.
-    const joinsItself = required.every(({ selection }) => selects(selection, subject));
+    const joinsItself = terms.every(
+      ({ kind, selection }) => kind !== 'required' || selects(selection, subject),
+    );
 
-    let affinity: readonly Float64Array[] = [];
-    let antiAffinity: readonly Float64Array[] = [];
     let existing: readonly DomainSums[] = [];
     let preferences: readonly Preference[] = [];
     let nobodyThere = false;
@@ -48,57 +48,24 @@ export const interPodAffinity: Plugin = {
     return {
       acrossNodes: {
         begin() {
-          affinity = required.map((term) => sums(term.counter.counts, term.domains, state));
-          antiAffinity = requiredAnti.map((term) => sums(term.counter.counts, term.domains, state));
-          nobodyThere = affinity.every((ofDomain) => ofDomain.every((count) => count === 0));
-          const speaking = state.antiAffinity.speakingOf(pod).map((term) => {
-            const domains = state.nodes.domains(term.topologyKey);
-            return { term, domains, sums: sums(term.counts, domains, state) };
-          });
-          existing = speaking.filter(({ term }) => term.kind === 'required-anti');
-          preferences = [
-            ...terms
-              .filter(({ kind }) => kind === 'preferred' || kind === 'preferred-anti')
-              .map((term) => ({
-                weight: term.kind === 'preferred' ? term.weight : -term.weight,
-                domains: term.domains,
-                sums: sums(term.counter.counts, term.domains, state),
-              })),
-            ...speaking.flatMap(({ term, domains, sums: ofDomain }) =>
-              term.kind === 'required-anti'
-                ? []
-                : [
-                    {
-                      weight:
-                        term.kind === 'required'
-                          ? HARD_AFFINITY_WEIGHT
-                          : term.kind === 'preferred'
-                            ? term.weight
-                            : -term.weight,
-                      domains,
-                      sums: ofDomain,
-                    },
-                  ],
-            ),
-          ];
+          const speaking = state.antiAffinity.speakingOf(pod);
+          for (const { sums } of [...terms, ...speaking]) sums.refresh();
+          nobodyThere = required.every(({ sums }) => sums.every((count) => count === 0));
+          existing = speaking.filter(({ kind }) => kind === 'required-anti').map(({ sums }) => sums);
+          preferences = [...ownPreferences, ...speaking.filter(({ kind }) => kind !== 'required-anti')].map(
+            (term) => ({ weight: preferenceOf(term), sums: term.sums }),
+          );
         },
 
         filter(node) {
           let joins = true;
-          for (let i = 0; i < required.length; i++) {
-            const domain = (required[i] as OwnTerm).domains.of[node] as number;
-            if (domain < 0) return AFFINITY;
-            if ((affinity[i]?.[domain] ?? 0) === 0) joins = false;
+          for (const sums of required) {
+            if ((sums.domains.of[node] as number) < 0) return AFFINITY;
+            if (sums.at(node) === 0) joins = false;
           }
           if (!joins && !(nobodyThere && joinsItself)) return AFFINITY;
-          for (let i = 0; i < requiredAnti.length; i++) {
-            const domain = (requiredAnti[i] as OwnTerm).domains.of[node] as number;
-            if (domain >= 0 && (antiAffinity[i]?.[domain] ?? 0) > 0) return ANTI_AFFINITY;
-          }
-          for (const { domains, sums: ofDomain } of existing) {
-            const domain = domains.of[node] as number;
-            if (domain >= 0 && (ofDomain[domain] ?? 0) > 0) return EXISTING_ANTI_AFFINITY;
-          }
+          for (const sums of requiredAnti) if (sums.at(node) > 0) return ANTI_AFFINITY;
+          for (const sums of existing) if (sums.at(node) > 0) return EXISTING_ANTI_AFFINITY;
           return undefined;
         },
 
@@ -110,10 +77,7 @@ export const interPodAffinity: Plugin = {
           let [least, most] = [Infinity, -Infinity];
           for (let i = 0; i < count; i++) {
             let sum = 0;
-            for (const { weight, domains, sums: ofDomain } of preferences) {
-              const domain = domains.of[nodes[i] as number] as number;
-              if (domain >= 0) sum += weight * (ofDomain[domain] ?? 0);
-            }
+            for (const { weight, sums } of preferences) sum += weight * sums.at(nodes[i] as number);
             scores[i] = sum;
             least = Math.min(least, sum);
             most = Math.max(most, sum);
@@ -132,23 +96,15 @@ export const interPodAffinity: Plugin = {
 
 interface OwnTerm extends AffinityTerm {
   readonly counter: PodCounter;
-  readonly domains: TopologyDomains;
+  readonly sums: DomainSums;
 }
 
-interface DomainSums {
-  readonly domains: TopologyDomains;
-  readonly sums: Float64Array;
-}
-
-interface Preference extends DomainSums {
+interface Preference {
   readonly weight: number;
+  readonly sums: DomainSums;
 }
 
-function sums(counts: Int32Array, domains: TopologyDomains, { nodes }: ClusterState): Float64Array {
-  const ofDomain = new Float64Array(domains.count);
-  for (let node = 0; node < nodes.rows; node++) {
-    const domain = domains.of[node] as number;
-    if (domain >= 0) ofDomain[domain] = (ofDomain[domain] as number) + (counts[node] as number);
-  }
-  return ofDomain;
+function preferenceOf({ kind, weight }: AffinityTerm): number {
+  if (kind === 'required') return HARD_AFFINITY_WEIGHT;
+  return kind === 'preferred' ? weight : -weight;
 }

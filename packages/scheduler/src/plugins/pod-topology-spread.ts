@@ -2,6 +2,7 @@ import type { corev1 } from '@k8ts/api';
 import { labelSelectorFromObject, matchesLabels } from '@k8ts/apimachinery';
 import type { LabelSelector } from '@k8ts/apimachinery';
 import type { ClusterState } from '../cluster-state/cluster-state.ts';
+import { DomainSums } from '../cluster-state/domain-sums.ts';
 import type { TopologyDomains } from '../cluster-state/node-table.ts';
 import type { PodCounter } from '../cluster-state/pod-counters.ts';
 import type { AcrossNodes, ClassPlugin, Plugin } from '../contract.ts';
@@ -52,9 +53,12 @@ export const podTopologySpread: Plugin = {
     const score = soft.length === 0 ? undefined : softScore(soft, state, true);
     return {
       acrossNodes: {
-        begin: () => filter?.begin(),
+        begin() {
+          filter?.begin();
+          score?.begin();
+        },
         ...(filter === undefined ? {} : { filter: filter.filter }),
-        ...(score === undefined ? {} : { score }),
+        ...(score === undefined ? {} : { score: score.score }),
       },
       release: () => releaseAll([...hard, ...soft], state),
     };
@@ -70,7 +74,7 @@ interface Constraint {
   readonly counter: PodCounter;
   readonly domains: TopologyDomains;
   /** Whether the pods of a node are counted at all. */
-  counts(node: number): boolean;
+  readonly counts: (node: number) => boolean;
 }
 
 function constraintOf(
@@ -125,7 +129,7 @@ function systemDefaults(pod: corev1.Pod, state: ClusterState): ClassPlugin | und
     counts: () => true,
   }));
   return {
-    acrossNodes: { begin: () => undefined, score: softScore(constraints, state, false) },
+    acrossNodes: softScore(constraints, state, false),
     release: () => releaseAll(constraints, state),
   };
 }
@@ -134,18 +138,19 @@ function releaseAll(constraints: readonly Constraint[], state: ClusterState): vo
   for (const { counter } of constraints) state.releaseCounter(counter);
 }
 
-/** Pods by domain: -1 for domains without a node that counts. */
-function domainSums(constraint: Constraint, all: readonly Constraint[], state: ClusterState): Float64Array {
-  const { domains, counter } = constraint;
-  const sums = new Float64Array(domains.count).fill(-1);
-  for (let node = 0; node < state.nodes.rows; node++) {
-    const domain = domains.of[node] as number;
-    if (domain < 0 || state.nodes.names[node] === undefined || !constraint.counts(node)) continue;
-    // A node counts only if it has a place in every constraint.
-    if (all.some((other) => (other.domains.of[node] as number) < 0)) continue;
-    sums[domain] = Math.max(0, sums[domain] as number) + (counter.counts[node] as number);
-  }
-  return sums;
+/** A constraint's pods by domain. With `others`, a node counts only if it has a place in each of these too. */
+function domainSums(
+  { domains, counter, counts }: Constraint,
+  others: readonly Constraint[],
+  { nodes }: ClusterState,
+): DomainSums {
+  return new DomainSums(nodes, domains, counter, (node) => counts(node) && hasPlace(node, others));
+}
+
+/** Whether a node has the labels of all constraints. */
+function hasPlace(node: number, constraints: readonly Constraint[]): boolean {
+  for (const { domains } of constraints) if ((domains.of[node] as number) < 0) return false;
+  return true;
 }
 
 /** `DoNotSchedule`: the domain's pods, with the new one, exceed the emptiest domain's by at most `maxSkew`. */
@@ -153,88 +158,123 @@ function hardFilter(
   constraints: readonly Constraint[],
   state: ClusterState,
 ): Required<Pick<AcrossNodes, 'begin' | 'filter'>> {
-  let sums: readonly Float64Array[] = [];
-  let minimums: readonly number[] = [];
+  const limits = constraints.map((constraint) => ({
+    constraint,
+    sums: domainSums(constraint, constraints, state),
+    /** What the node's domain may have before the pod comes. */
+    most: 0,
+  }));
   return {
     begin() {
-      sums = constraints.map((constraint) => domainSums(constraint, constraints, state));
-      minimums = sums.map((ofDomain, index) => {
-        const present = ofDomain.filter((sum) => sum >= 0);
-        // Too few domains: the missing ones count as empty.
-        if (present.length < (constraints[index] as Constraint).minDomains || present.length === 0) return 0;
-        return present.reduce((least, sum) => Math.min(least, sum), Infinity);
-      });
+      for (const limit of limits) {
+        limit.sums.refresh();
+        const { minDomains, maxSkew, self } = limit.constraint;
+        limit.most = minimum(limit.sums, minDomains) + maxSkew - self;
+      }
     },
     filter(node) {
-      for (const [index, constraint] of constraints.entries()) {
-        const domain = constraint.domains.of[node] as number;
-        if (domain < 0) return MISSING_LABEL;
-        const count = Math.max(0, sums[index]?.[domain] ?? 0);
-        if (count + constraint.self - (minimums[index] as number) > constraint.maxSkew) return MISMATCH;
+      for (const { constraint, sums, most } of limits) {
+        if ((constraint.domains.of[node] as number) < 0) return MISSING_LABEL;
+        if (sums.at(node) > most) return MISMATCH;
       }
       return undefined;
     },
   };
 }
 
+/** The pods of the emptiest domain; with fewer than `minDomains` of them, the missing ones count as empty. */
+function minimum({ sums, members }: DomainSums, minDomains: number): number {
+  let present = 0;
+  let least = Infinity;
+  for (let domain = 0; domain < sums.length; domain++) {
+    if (members[domain] === 0) continue;
+    present++;
+    least = Math.min(least, sums[domain] as number);
+  }
+  return present === 0 || present < minDomains ? 0 : least;
+}
+
 /**
  * `ScheduleAnyway`: fewer pods in the domain are better. A constraint over many domains weighs more, by the logarithm of
- * their number, since its counts are smaller.
+ * their number, since its counts are smaller. Done for every pod over all nodes that fit, so these are plain loops.
  */
 function softScore(
   constraints: readonly Constraint[],
   state: ClusterState,
   requireAll: boolean,
-): NonNullable<AcrossNodes['score']> {
-  return (nodes, count, scores) => {
-    const ignored = (node: number): boolean =>
-      requireAll && constraints.some(({ domains }) => (domains.of[node] as number) < 0);
-    const sums = constraints.map((constraint) =>
+): Required<Pick<AcrossNodes, 'begin' | 'score'>> {
+  const rules = constraints.map((constraint) => ({
+    ...constraint,
+    // A host is its own domain.
+    sums:
       constraint.topologyKey === HOSTNAME
         ? undefined
         : domainSums(constraint, requireAll ? constraints : [], state),
-    );
-    const weights = constraints.map(({ domains, topologyKey }) => {
-      let size = 0;
-      if (topologyKey === HOSTNAME) {
-        for (let i = 0; i < count; i++) if (!ignored(nodes[i] as number)) size++;
-      } else {
-        const seen = new Set<number>();
+  }));
+  return {
+    begin() {
+      for (const { sums } of rules) sums?.refresh();
+    },
+    score(nodes, count, scores) {
+      for (let i = 0; i < count; i++)
+        scores[i] = requireAll && !hasPlace(nodes[i] as number, constraints) ? IGNORED : 0;
+      for (const { domains, counter, maxSkew, sums } of rules) {
+        const size =
+          sums === undefined ? placesIn(scores, count) : domainsAmong(domains, nodes, count, scores);
+        const weight = Math.log(size + 2);
+        const pods = sums === undefined ? counter.counts : sums.sums;
         for (let i = 0; i < count; i++) {
           const node = nodes[i] as number;
           const domain = domains.of[node] as number;
-          if (domain >= 0 && !ignored(node)) seen.add(domain);
+          if (domain < 0 || scores[i] === IGNORED) continue;
+          const inDomain = pods[sums === undefined ? node : domain] as number;
+          scores[i] = (scores[i] as number) + inDomain * weight + (maxSkew - 1);
         }
-        size = seen.size;
       }
-      return Math.log(size + 2);
-    });
-
-    let [least, most] = [Infinity, 0];
-    for (let i = 0; i < count; i++) {
-      const node = nodes[i] as number;
-      if (ignored(node)) {
-        scores[i] = -1;
-        continue;
-      }
-      let sum = 0;
-      for (let c = 0; c < constraints.length; c++) {
-        const { domains, counter, maxSkew } = constraints[c] as Constraint;
-        const domain = domains.of[node] as number;
-        if (domain < 0) continue;
-        const ofDomain = sums[c];
-        const pods =
-          ofDomain === undefined ? (counter.counts[node] as number) : Math.max(0, ofDomain[domain] as number);
-        sum += pods * (weights[c] as number) + (maxSkew - 1);
-      }
-      const score = Math.round(sum);
-      scores[i] = score;
-      least = Math.min(least, score);
-      most = Math.max(most, score);
-    }
-    for (let i = 0; i < count; i++) {
-      const score = scores[i] as number;
-      scores[i] = score < 0 ? 0 : most === 0 ? 100 : Math.floor((100 * (most + least - score)) / most);
-    }
+      normalize(scores, count);
+    },
   };
+}
+
+/** The score of nodes that lack a label, until all are compared. */
+const IGNORED = -1;
+
+function placesIn(scores: Float64Array, count: number): number {
+  let places = 0;
+  for (let i = 0; i < count; i++) if (scores[i] !== IGNORED) places++;
+  return places;
+}
+
+function domainsAmong(
+  domains: TopologyDomains,
+  nodes: Int32Array,
+  count: number,
+  scores: Float64Array,
+): number {
+  const seen = new Uint8Array(domains.count);
+  let size = 0;
+  for (let i = 0; i < count; i++) {
+    const domain = domains.of[nodes[i] as number] as number;
+    if (domain < 0 || seen[domain] === 1 || scores[i] === IGNORED) continue;
+    seen[domain] = 1;
+    size++;
+  }
+  return size;
+}
+
+/** From "fewer pods are better" to 0–100, 100 being best. */
+function normalize(scores: Float64Array, count: number): void {
+  let [least, most] = [Infinity, 0];
+  for (let i = 0; i < count; i++) {
+    if (scores[i] === IGNORED) continue;
+    const score = Math.round(scores[i] as number);
+    scores[i] = score;
+    if (score < least) least = score;
+    if (score > most) most = score;
+  }
+  for (let i = 0; i < count; i++) {
+    const score = scores[i] as number;
+    if (score === IGNORED) scores[i] = 0;
+    else scores[i] = most === 0 ? 100 : Math.floor((100 * (most + least - score)) / most);
+  }
 }
