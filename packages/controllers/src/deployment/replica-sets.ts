@@ -62,7 +62,7 @@ export class ReplicaSets {
 
   /** Brings the newest ReplicaSet's annotations and the Deployment's revision up to date; makes it if `create` says so. */
   async sync(create: boolean): Promise<ReplicaSet | undefined> {
-    const revision = maxRevision(this.old) + 1;
+    const revision = maxRevision(this.old) + 1n;
     if (this.#newest === undefined) return create ? this.#create(revision) : undefined;
     const newest = this.#newest;
     const current = newest.metadata.annotations ?? {};
@@ -110,7 +110,7 @@ export class ReplicaSets {
     if (limit === undefined || limit === MAX_INT32) return;
     const alive = this.old.filter(({ metadata }) => metadata.deletionTimestamp === undefined);
     const excess = [...alive]
-      .sort((a, b) => revisionOf(a) - revisionOf(b))
+      .sort((a, b) => Number(revisionOf(a) - revisionOf(b)))
       .slice(0, Math.max(0, alive.length - limit));
     for (const { metadata, spec, status } of excess) {
       const inUse = (status?.replicas ?? 0) > 0 || (spec.replicas ?? 1) > 0;
@@ -153,7 +153,7 @@ export class ReplicaSets {
   }
 
   /** Undefined when nothing can be made now, and trying again is of no use or comes by itself. */
-  async #create(revision: number): Promise<ReplicaSet | undefined> {
+  async #create(revision: bigint): Promise<ReplicaSet | undefined> {
     const object = this.#describe(revision);
     const { name = '' } = object.metadata;
     let created: ReplicaSet;
@@ -187,7 +187,7 @@ export class ReplicaSets {
     return created;
   }
 
-  #describe(revision: number): New<ReplicaSet> {
+  #describe(revision: bigint): New<ReplicaSet> {
     const deployment = this.#deployment;
     const { template, selector, minReadySeconds = 0 } = deployment.spec;
     const { name, namespace } = deployment.metadata;

@@ -18,15 +18,23 @@ const NOT_COPIED: ReadonlySet<string> = new Set([
   'deprecated.deployment.rollback.to',
 ]);
 
+const MAX_INT64 = 2n ** 63n - 1n;
+
 export type Annotations = Readonly<Record<string, string>>;
 
-/** 0 where there is none that can be read. */
-export function revisionOf(replicaSet: appsv1.ReplicaSet): number {
-  return numberOf(replicaSet.metadata.annotations?.[REVISION]) ?? 0;
+/** An int64, which may be more than a number can hold. 0 where there is none that can be read. */
+export function revisionOf(replicaSet: appsv1.ReplicaSet): bigint {
+  return parseRevision(replicaSet.metadata.annotations?.[REVISION]);
 }
 
-export function maxRevision(replicaSets: readonly appsv1.ReplicaSet[]): number {
-  return Math.max(0, ...replicaSets.map(revisionOf));
+export function maxRevision(replicaSets: readonly appsv1.ReplicaSet[]): bigint {
+  return replicaSets.map(revisionOf).reduce((a, b) => (a > b ? a : b), 0n);
+}
+
+function parseRevision(text: string | undefined): bigint {
+  if (text === undefined || !/^\d{1,19}$/.test(text)) return 0n;
+  const revision = BigInt(text);
+  return revision <= MAX_INT64 ? revision : 0n;
 }
 
 export function desiredReplicasOf(replicaSet: appsv1.ReplicaSet): number | undefined {
@@ -48,7 +56,7 @@ function numberOf(text: string | undefined): number | undefined {
 export function newestAnnotations(
   deployment: appsv1.Deployment,
   current: Annotations,
-  revision: number,
+  revision: bigint,
 ): Annotations {
   const next: Record<string, string> = { ...current };
   let changed = false;
@@ -59,7 +67,7 @@ export function newestAnnotations(
   }
   const old = current[REVISION];
   // Old ReplicaSets may have been deleted meanwhile; the number never goes down.
-  if ((numberOf(old) ?? 0) < revision) {
+  if (parseRevision(old) < revision) {
     next[REVISION] = String(revision);
     changed = true;
     if (old !== undefined) next[REVISION_HISTORY] = appendHistory(current[REVISION_HISTORY], old);

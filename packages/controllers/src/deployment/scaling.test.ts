@@ -188,25 +188,25 @@ describe('revisions', () => {
           'kubectl.kubernetes.io/last-applied-configuration': '{}',
         }),
         {},
-        2,
+        2n,
       ),
     ).toEqual({ 'kubernetes.io/change-cause': 'x', 'deployment.kubernetes.io/revision': '2' });
   });
 
   it('keeps the history of a ReplicaSet that comes back', () => {
-    const first = newestAnnotations(annotated({}), { 'deployment.kubernetes.io/revision': '1' }, 3);
+    const first = newestAnnotations(annotated({}), { 'deployment.kubernetes.io/revision': '1' }, 3n);
     expect(first).toEqual({
       'deployment.kubernetes.io/revision': '3',
       'deployment.kubernetes.io/revision-history': '1',
     });
-    expect(newestAnnotations(annotated({}), first, 12)['deployment.kubernetes.io/revision-history']).toBe(
+    expect(newestAnnotations(annotated({}), first, 12n)['deployment.kubernetes.io/revision-history']).toBe(
       '1,3',
     );
-    expect(newestAnnotations(annotated({}), first, 2)).toBe(first); // never back
+    expect(newestAnnotations(annotated({}), first, 2n)).toBe(first); // never back
   });
 
   it('compares revisions as numbers', () => {
     const current = { 'deployment.kubernetes.io/revision': '9' };
-    expect(newestAnnotations(annotated({}), current, 10)['deployment.kubernetes.io/revision']).toBe('10');
+    expect(newestAnnotations(annotated({}), current, 10n)['deployment.kubernetes.io/revision']).toBe('10');
   });
 });
