@@ -222,7 +222,8 @@ describe('a start or stop that is killed', () => {
       const up = installation.launch(...ARGS);
       await new Promise((resolve) => setTimeout(resolve, delay));
       const { code, stderr } = await up.stop(signal);
-      if (code === 1) expect(stderr).toMatch(new RegExp(`^error: stopped by ${signal} while it started\n$`, 'm'));
+      if (code === 1)
+        expect(stderr).toMatch(new RegExp(`^error: stopped by ${signal} while it started\n$`, 'm'));
       else if (delay > 300) expect(code).toBe(0); // it was faster
       expect(installation.leftovers()).toEqual({});
     }
