@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import type { Duplex } from 'node:stream';
 import { STATUS_CODES, type IncomingMessage } from 'node:http';
-import { badRequest, type StatusError } from '@k8ts/apimachinery';
+import { badRequest, isNotFound, type StatusError } from '@k8ts/apimachinery';
 import {
   createMetrics,
   errorMessage,
@@ -114,6 +114,15 @@ export async function createApiServer(
     authorize,
     lookUp: (type, namespace, name) => registry.lookUp(type, namespace, name),
     lookUpAll: (type, namespace) => registry.lookUpAll(type, namespace),
+    objects: {
+      create: async (type, object) => {
+        await server.registry.create(type, object as never);
+      },
+      delete: (type, namespace, name) =>
+        server.registry.delete(type, namespace, name, {}).catch((error: unknown) => {
+          if (!isNotFound(error)) throw error;
+        }),
+    },
   };
   const server = new Server({ options, clock, logger, metrics, scope, registry, services, feed });
   server.startHooks();

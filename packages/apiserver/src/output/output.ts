@@ -194,8 +194,11 @@ function printedTable(
 
 /** Columns read objects of the storage version, which is what they are given wherever shapes differ. */
 function columnsOf({ strategy }: ServedResource): Printing<KubeObject> {
-  const columns = strategy?.columns;
-  return columns === undefined ? {} : { columns };
+  const { columns, rowConditions } = strategy ?? {};
+  return {
+    ...(columns === undefined ? {} : { columns }),
+    ...(rowConditions === undefined ? {} : { rowConditions }),
+  };
 }
 
 function partialMetadata(object: KubeObject, metaVersion: string): object {

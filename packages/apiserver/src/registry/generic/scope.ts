@@ -4,7 +4,7 @@ import type { AdmissionAttributes, AdmissionOperation } from '../../admission/co
 import type { UserInfo } from '../../authentication/contract.ts';
 import type { AuthorizationAttributes, Decision } from '../../authorization/contract.ts';
 import type { AdmissionChain } from '../admission-chain.ts';
-import type { StrategyContext } from '../contract.ts';
+import type { ObjectWriter, StrategyContext } from '../contract.ts';
 import type { ServedResource } from '../served-resource.ts';
 
 /** What the generic registry needs of the server; one per server. */
@@ -16,6 +16,8 @@ export interface RegistryServices {
   readonly authorize: (attributes: AuthorizationAttributes) => Decision | Promise<Decision>;
   lookUp<R extends KubeObject>(type: ResourceType<R>, namespace: string, name: string): R | undefined;
   lookUpAll<R extends KubeObject>(type: ResourceType<R>, namespace?: string): readonly R[];
+  /** For strategies that keep objects of other kinds: a Service's IPAddresses. */
+  readonly objects: ObjectWriter;
 }
 
 /** One operation on one resource: what all writing functions of the generic registry are given. */
@@ -43,6 +45,8 @@ export function strategyContext(scope: WriteScope): StrategyContext {
     random: services.random,
     user: scope.user,
     dryRun: scope.dryRun,
+    requestVersion: { group: scope.served.info.group, version: scope.served.info.version },
+    objects: services.objects,
     lookUp: services.lookUp.bind(services),
     lookUpAll: services.lookUpAll.bind(services),
   };
