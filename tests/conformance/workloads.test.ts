@@ -209,7 +209,10 @@ describe('deployments', () => {
 
     await deployments.patch(
       'test-deployment',
-      { metadata: { labels: { 'test-deployment': 'updated' } }, status: { readyReplicas: 0, availableReplicas: 0 } },
+      {
+        metadata: { labels: { 'test-deployment': 'updated' } },
+        status: { readyReplicas: 0, availableReplicas: 0 },
+      },
       { type: 'merge', subresource: 'status' },
     );
     await watcher.until('MODIFIED', ({ status }) => (status?.readyReplicas ?? 0) === 0);

@@ -17,6 +17,8 @@ export interface WireRequest {
   readonly contentType?: string;
   readonly accept?: string;
   readonly headers?: Readonly<Record<string, string>>;
+  /** Without the administrator's certificate. */
+  readonly anonymous?: boolean;
 }
 
 /** Plain HTTPS as the cluster's administrator: what no typed client lets one say or see. */
@@ -28,8 +30,9 @@ export async function createWire(cluster: Cluster): Promise<Wire> {
   const target = await kubeconfigTarget(parseKubeconfig(cluster.kubeconfig, 'kubeconfig'));
   const { ca, cert, key, server } = target.transport;
   const agent = new Agent({ keepAlive: true, maxSockets: 32, ca, cert, key });
+  const nobody = new Agent({ keepAlive: true, ca });
   return {
-    send: (method, path, { body, contentType, accept, headers } = {}) =>
+    send: (method, path, { body, contentType, accept, headers, anonymous = false } = {}) =>
       new Promise((resolve, reject) => {
         const sent =
           body === undefined || typeof body === 'string' || Buffer.isBuffer(body)
@@ -37,7 +40,7 @@ export async function createWire(cluster: Cluster): Promise<Wire> {
             : JSON.stringify(body);
         const outgoing = request(`${server}${path}`, {
           method,
-          agent,
+          agent: anonymous ? nobody : agent,
           headers: {
             ...(sent === undefined ? {} : { 'content-type': contentType ?? 'application/json' }),
             ...(sent === undefined ? {} : { 'content-length': Buffer.byteLength(sent) }),
@@ -62,6 +65,9 @@ export async function createWire(cluster: Cluster): Promise<Wire> {
         });
         outgoing.end(sent);
       }),
-    [Symbol.dispose]: () => agent.destroy(),
+    [Symbol.dispose]() {
+      agent.destroy();
+      nobody.destroy();
+    },
   };
 }
