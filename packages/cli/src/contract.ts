@@ -35,6 +35,8 @@ export interface UpOptions extends DirectoryOptions {
   /** A directory of image archives to load. */
   readonly images: string | undefined;
   readonly staticPodPath: string | undefined;
+  /** Serve what older Kubernetes served and 1.36 does not: policy/v1beta1, batch/v1beta1 … */
+  readonly legacyApis: boolean;
 }
 
 export interface RunningCluster {

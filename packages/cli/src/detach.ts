@@ -41,12 +41,24 @@ export async function startDetached(
 }
 
 function upArguments(options: UpOptions): string[] {
-  const { dataDir, kubeconfig, port, store, node, nodeName, runtime, simulate, images, staticPodPath } =
-    options;
+  const {
+    dataDir,
+    kubeconfig,
+    port,
+    store,
+    node,
+    nodeName,
+    runtime,
+    simulate,
+    images,
+    staticPodPath,
+    legacyApis,
+  } = options;
   return [
     ...['--data-dir', dataDir, '--kubeconfig', kubeconfig, '--port', String(port), '--store', store],
     ...['--node-name', nodeName, '--runtime', runtime, '--simulate', String(simulate)],
     ...(node ? [] : ['--no-node']),
+    ...(legacyApis ? ['--legacy-apis'] : []),
     ...(images === undefined ? [] : ['--images', images]),
     ...(staticPodPath === undefined ? [] : ['--static-pods', staticPodPath]),
   ];

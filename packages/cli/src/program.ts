@@ -54,7 +54,7 @@ function defaultKubeconfig(): string {
   return first === undefined || first === '' ? join(homedir(), '.kube', 'config') : first;
 }
 
-export function createProgram({ actions, version, clock, self }: ProgramOptions): Command {
+function createProgram({ actions, version, clock, self }: ProgramOptions): Command {
   const program = new Command('k8ts')
     .description('Kubernetes, whole, in one program')
     .version(version, '--version', 'print the version')
@@ -81,6 +81,7 @@ export function createProgram({ actions, version, clock, self }: ProgramOptions)
     .option('--simulate <number>', 'simulated nodes besides', wholeNumber, 0)
     .option('--images <dir>', 'image archives to load')
     .option('--static-pods <dir>', 'manifests of pods that this machine runs whatever the API server says')
+    .option('--legacy-apis', 'serve the beta versions that older clients still ask for', false)
     .action(async (given: UpFlags) => {
       const { detach, staticPods, ...flags } = given;
       const up: UpOptions = { ...flags, images: given.images, staticPodPath: staticPods };
@@ -235,7 +236,7 @@ function nextSignal(): Promise<NodeJS.Signals> {
   });
 }
 
-export function nextSteps({ kubeconfig }: UpOptions, { server }: RunningCluster): string {
+function nextSteps({ kubeconfig }: UpOptions, { server }: RunningCluster): string {
   return [
     '',
     `The cluster is ready at ${server}; the context "k8ts" in ${kubeconfig} is the current one. Now try:`,

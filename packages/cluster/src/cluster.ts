@@ -31,6 +31,8 @@ export interface ClusterOptions {
   /** Of the API server; default any that is free. */
   readonly port?: number;
   readonly controllers?: ControllerOptions;
+  /** Serve the beta versions that older clients still ask for: policy/v1beta1, batch/v1beta1 … Default false. */
+  readonly legacyApis?: boolean;
   /** For tests: sees to it that nobody changes an object that is shared. */
   readonly freeze?: ControlPlaneFreeze;
 }
@@ -89,6 +91,7 @@ export class Cluster implements AsyncDisposable {
           metrics,
           host: '127.0.0.1',
           port: options.port ?? 0,
+          stages: options.legacyApis === true ? ['stable', 'legacy'] : ['stable'],
           ...(pki.served === undefined
             ? {}
             : {

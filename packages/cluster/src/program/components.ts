@@ -1,7 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import { corev1 } from '@k8ts/api';
-import type { authenticationv1 } from '@k8ts/api';
+import type { authenticationv1, Stage } from '@k8ts/api';
 import { isAlreadyExists, isNotFound } from '@k8ts/apimachinery';
 import {
   createKubeApiServer,
@@ -73,6 +73,7 @@ function kubeApiServer({ clock, random, logger }: ActionContext): ComponentComma
       flag('service-account-key-file', 'key whose tokens are accepted besides'),
       flag('service-cluster-ip-range', 'cluster IPs of Services', '10.96.0.0/12'),
       flag('service-node-port-range', 'node ports of Services', '30000-32767'),
+      flag('runtime-config', 'api/legacy=true serves the beta versions that older clients still ask for', ''),
       flag('kubelet-certificate-authority', 'authority of kubelets’ certificates'),
       flag('kubelet-client-certificate', 'client certificate for kubelets'),
       flag('kubelet-client-key', 'its key'),
@@ -104,6 +105,7 @@ function kubeApiServer({ clock, random, logger }: ActionContext): ComponentComma
           port: Number(flags['secure-port']),
           host: flags['bind-address'] as string,
           ...(advertiseAddress === undefined ? {} : { advertiseAddress }),
+          stages: servedStages(flags['runtime-config'] as string),
           issuer: flags['service-account-issuer'] as string,
           serviceAccountKeys: {
             privateKey,
@@ -133,6 +135,20 @@ function kubeApiServer({ clock, random, logger }: ActionContext): ComponentComma
       await aborted(signal);
     },
   };
+}
+
+/** `api/legacy`, `api/beta` and `api/alpha`, each `=true` or `=false`. Throws `UserError` for anything else. */
+function servedStages(text: string): Stage[] {
+  const stages: Stage[] = ['stable'];
+  for (const word of text.split(',').filter((part) => part !== '')) {
+    const match = /^api\/(legacy|beta|alpha)=(true|false)$/.exec(word);
+    if (match === null)
+      throw new UserError(
+        `--runtime-config takes api/legacy, api/beta and api/alpha, each =true or =false; this is ${word}`,
+      );
+    if (match[2] === 'true') stages.push(match[1] as Stage);
+  }
+  return stages;
 }
 
 async function openStore(flags: Flags, { clock, logger }: ActionContext): Promise<Store> {

@@ -91,6 +91,7 @@ export async function startCluster(
         metrics,
         host: '0.0.0.0',
         port: options.port,
+        stages: options.legacyApis ? ['stable', 'legacy'] : ['stable'],
         ...(nodeIp === '127.0.0.1' ? {} : { advertiseAddress: nodeIp }),
         kubelets,
         tls: {
