@@ -1,13 +1,13 @@
 /** Columns and cell texts that several kinds share. */
 import type { KubeObject } from '@k8ts/api';
 import { formatLabelSelector, labelSelectorFromObject, type LabelSelectorFields } from '@k8ts/apimachinery';
-import type { Column } from '../registry/contract.ts';
+import type { Column } from './contract.ts';
 import { timeSince } from './human-duration.ts';
 
 type Cell<T extends KubeObject> = Column<T>['cell'];
 
 export const NAME_DESCRIPTION = 'Name of the object, unique among the objects of its kind (and namespace).';
-export const CREATED_DESCRIPTION = 'When the server created the object, in UTC.';
+const CREATED_DESCRIPTION = 'When the server created the object, in UTC.';
 
 export function column<T extends KubeObject>(
   name: string,
@@ -45,7 +45,7 @@ export const ageColumn: Column<KubeObject> = {
   cell: (object, now) => timeSince(object.metadata.creationTimestamp, now),
 };
 
-export const createdAtColumn: Column<KubeObject> = {
+const createdAtColumn: Column<KubeObject> = {
   name: 'Created At',
   type: 'date',
   description: CREATED_DESCRIPTION,

@@ -4,8 +4,8 @@
  */
 import type { KubeObject } from '@k8ts/api';
 import { badRequest } from '@k8ts/apimachinery';
-import type { Column } from '../registry/contract.ts';
 import { defaultColumns } from './cells.ts';
+import type { Column, Printing, TableRowCondition } from './contract.ts';
 
 export type IncludeObject = 'None' | 'Metadata' | 'Object';
 
@@ -17,13 +17,13 @@ export interface Table {
   readonly rows: readonly TableRow[];
 }
 
-export interface TableMeta {
+interface TableMeta {
   readonly resourceVersion?: string;
   readonly continue?: string;
   readonly remainingItemCount?: number;
 }
 
-export interface TableColumnDefinition {
+interface TableColumnDefinition {
   readonly name: string;
   readonly type: string;
   readonly format: string;
@@ -31,17 +31,10 @@ export interface TableColumnDefinition {
   readonly priority: number;
 }
 
-export interface TableRow {
+interface TableRow {
   readonly cells: readonly (string | number | boolean | null)[];
   readonly conditions?: readonly TableRowCondition[];
   readonly object?: object | null;
-}
-
-export interface TableRowCondition {
-  readonly type: string;
-  readonly status: string;
-  readonly reason?: string;
-  readonly message?: string;
 }
 
 export interface TableOptions {
@@ -53,12 +46,6 @@ export interface TableOptions {
   /** Wall-clock milliseconds that ages count from. */
   readonly now: number;
   readonly metadata?: TableMeta;
-}
-
-/** What a kind says about printing its objects. */
-export interface Printing<T extends KubeObject> {
-  readonly columns?: readonly Column<T>[];
-  readonly rowConditions?: (object: T) => readonly TableRowCondition[] | undefined;
 }
 
 const INCLUDE_OBJECT: readonly string[] = ['None', 'Metadata', 'Object'];
@@ -109,34 +96,6 @@ function rowObject(object: KubeObject, includeObject: IncludeObject, version: st
 }
 
 /** An object without anything but its metadata. */
-export function partialObjectMetadata(object: KubeObject, version = 'v1'): object {
+function partialObjectMetadata(object: KubeObject, version: string): object {
   return { kind: 'PartialObjectMetadata', apiVersion: `meta.k8s.io/${version}`, metadata: object.metadata };
-}
-
-const STATUS_COLUMNS: readonly TableColumnDefinition[] = [
-  { name: 'Status', type: 'string', format: '', description: 'Success or Failure.', priority: 0 },
-  {
-    name: 'Reason',
-    type: 'string',
-    format: '',
-    description: 'Why the operation failed, in one word.',
-    priority: 0,
-  },
-  { name: 'Message', type: 'string', format: '', description: 'What happened, for people.', priority: 0 },
-];
-
-/** A Status as a table, for clients that asked for one and nothing else. */
-export function printStatusTable(
-  status: { readonly status?: string; readonly reason?: string; readonly message?: string },
-  version = 'v1',
-): Table {
-  return {
-    kind: 'Table',
-    apiVersion: `meta.k8s.io/${version}`,
-    metadata: {},
-    columnDefinitions: STATUS_COLUMNS,
-    rows: [
-      { cells: [status.status ?? '', status.reason ?? '', status.message ?? ''], object: { ...status } },
-    ],
-  };
 }

@@ -1,6 +1,6 @@
 import type { corev1, KubeObject } from '@k8ts/api';
 import { describe, expect, test } from 'vitest';
-import type { Column } from '../registry/contract.ts';
+import type { Column } from './contract.ts';
 import { nodeColumns, serviceColumns } from './columns/core.ts';
 import { podColumns, podRowConditions } from './columns/pod.ts';
 import { deploymentColumns, jobColumns } from './columns/workloads.ts';

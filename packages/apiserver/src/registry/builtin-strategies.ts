@@ -22,6 +22,7 @@ import { jobStrategy } from './batch/job.ts';
 import { certificateSigningRequestStrategy } from './certificates/certificate-signing-request.ts';
 import type { Strategy } from './contract.ts';
 import { leaseStrategy } from './coordination/lease.ts';
+import { componentStatusStrategy } from './core/component-status.ts';
 import { configMapStrategy } from './core/config-map.ts';
 import { endpointsStrategy } from './core/endpoints.ts';
 import { eventStrategy } from './core/event.ts';
@@ -47,6 +48,12 @@ import { runtimeClassStrategy } from './node/runtime-class.ts';
 import { podDisruptionBudgetStrategy } from './policy/pod-disruption-budget.ts';
 import { clusterRoleBindingStrategy, roleBindingStrategy } from './rbac/role-binding.ts';
 import { clusterRoleStrategy, roleStrategy } from './rbac/role.ts';
+import {
+  deviceClassStrategy,
+  resourceClaimStrategy,
+  resourceClaimTemplateStrategy,
+  resourceSliceStrategy,
+} from './resource/devices.ts';
 import { priorityClassStrategy } from './scheduling/priority-class.ts';
 import { csiDriverStrategy, csiNodeStrategy, csiStorageCapacityStrategy } from './storage/csi.ts';
 import { storageClassStrategy, volumeAttributesClassStrategy } from './storage/storage-class.ts';
@@ -61,6 +68,7 @@ export interface BuiltinStrategyOptions {
 export function builtinStrategies(options: BuiltinStrategyOptions = {}): readonly Strategy<KubeObject>[] {
   const { serviceNetwork = DEFAULT_SERVICE_NETWORK } = options;
   return [
+    any(componentStatusStrategy),
     any(configMapStrategy),
     any(endpointsStrategy),
     any(eventStrategy),
@@ -105,6 +113,10 @@ export function builtinStrategies(options: BuiltinStrategyOptions = {}): readonl
     any(clusterRoleStrategy),
     any(roleBindingStrategy),
     any(clusterRoleBindingStrategy),
+    any(deviceClassStrategy),
+    any(resourceClaimStrategy),
+    any(resourceClaimTemplateStrategy),
+    any(resourceSliceStrategy),
     any(csiDriverStrategy),
     any(csiNodeStrategy),
     any(csiStorageCapacityStrategy),

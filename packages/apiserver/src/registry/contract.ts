@@ -2,7 +2,7 @@ import type { Clock, Random } from '@k8ts/base';
 import type { Draft, KubeObject, ResourceType } from '@k8ts/api';
 import type { FieldError, GroupVersion } from '@k8ts/apimachinery';
 import type { UserInfo } from '../authentication/contract.ts';
-import type { TableRowCondition } from '../printing/print-table.ts';
+import type { Column, TableRowCondition } from '../printing/contract.ts';
 
 /**
  * What is special about a kind, and only that; everything a strategy leaves out is done by the generic registry from the
@@ -131,15 +131,4 @@ export interface StrategyContext {
 export interface ObjectWriter {
   create<R extends KubeObject>(type: ResourceType<R>, object: Draft<R>): Promise<void>;
   delete<R extends KubeObject>(type: ResourceType<R>, namespace: string, name: string): Promise<void>;
-}
-
-/** A column of server-side printing (meta/v1 TableColumnDefinition) and how its cell is made. */
-export interface Column<T extends KubeObject> {
-  readonly name: string;
-  readonly type: 'string' | 'integer' | 'number' | 'boolean' | 'date';
-  readonly format?: 'name';
-  readonly description: string;
-  /** 0: always shown; 1: with `-o wide`. */
-  readonly priority: number;
-  readonly cell: (object: T, now: number) => string | number | boolean | null;
 }

@@ -1,6 +1,6 @@
 /** Columns of the core group's kinds, after upstream's pkg/printers/internalversion/printers.go. */
 import type { corev1 } from '@k8ts/api';
-import type { Column } from '../../registry/contract.ts';
+import type { Column } from '../contract.ts';
 import {
   ageColumn,
   atMost,
@@ -256,7 +256,7 @@ export const componentStatusColumns: readonly Column<corev1.ComponentStatus>[] =
   ),
 ];
 
-export function accessModesText(modes: readonly string[] | undefined): string {
+function accessModesText(modes: readonly string[] | undefined): string {
   const short: readonly (readonly [string, string])[] = [
     ['ReadWriteOnce', 'RWO'],
     ['ReadOnlyMany', 'ROX'],

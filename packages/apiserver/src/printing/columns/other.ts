@@ -13,7 +13,7 @@ import type {
   schedulingv1,
   storagev1,
 } from '@k8ts/api';
-import type { Column } from '../../registry/contract.ts';
+import type { Column } from '../contract.ts';
 import { ageColumn, atMost, column, formatSelector, nameColumn, wideColumn } from '../cells.ts';
 import { humanDuration } from '../human-duration.ts';
 import { loadBalancerAddresses } from './core.ts';

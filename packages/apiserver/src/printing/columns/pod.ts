@@ -1,14 +1,13 @@
 /** Columns of pods (printPod): the STATUS column says what a pod's containers are up to, in one word. */
 import type { corev1 } from '@k8ts/api';
-import type { Column } from '../../registry/contract.ts';
+import type { Column, TableRowCondition } from '../contract.ts';
 import { ageColumn, column, nameColumn, wideColumn } from '../cells.ts';
 import { timeSince } from '../human-duration.ts';
-import type { TableRowCondition } from '../print-table.ts';
 
 type Pod = corev1.Pod;
 type Terminated = NonNullable<NonNullable<corev1.ContainerStatus['state']>['terminated']>;
 
-export interface PodSummary {
+interface PodSummary {
   readonly ready: string;
   readonly status: string;
   readonly restarts: number;
@@ -19,7 +18,7 @@ export interface PodSummary {
 // One pod fills three columns in a row; the last summary is kept for them. Objects are immutable.
 const summaries = new WeakMap<Pod, PodSummary>();
 
-export function summarizePod(pod: Pod): PodSummary {
+function summarizePod(pod: Pod): PodSummary {
   let summary = summaries.get(pod);
   if (summary === undefined) summaries.set(pod, (summary = computeSummary(pod)));
   return summary;

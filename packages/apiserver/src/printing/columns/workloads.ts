@@ -1,6 +1,6 @@
 /** Columns of the groups apps, batch, autoscaling and policy. */
 import type { appsv1, autoscalingv2, batchv1, policyv1 } from '@k8ts/api';
-import type { Column } from '../../registry/contract.ts';
+import type { Column } from '../contract.ts';
 import {
   ageColumn,
   boolText,
