@@ -9,7 +9,7 @@ import {
   prefixEnd,
 } from '../contract.ts';
 import { bytes, plain, put, remove } from './contract-helpers.ts';
-import type { ContractContext } from './store-contract.ts';
+import type { ContractContext } from './contract-context.ts';
 
 export function testCommits(context: ContractContext): void {
   test('a created key has version 1 and the revision of its commit', async () => {

@@ -2,7 +2,7 @@ import { expect, test } from 'vitest';
 
 import { CompactedError, FutureRevisionError, prefixEnd } from '../contract.ts';
 import { line, plain, put, record, remove } from './contract-helpers.ts';
-import type { ContractContext } from './store-contract.ts';
+import type { ContractContext } from './contract-context.ts';
 
 export function testCompaction(context: ContractContext): void {
   test('older revisions are gone, the compacted one and later ones are not', async () => {

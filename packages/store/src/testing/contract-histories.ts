@@ -3,7 +3,7 @@ import { expect, test } from 'vitest';
 
 import { CompactedError, type Condition, type Operation, prefixEnd, type StoreEvent } from '../contract.ts';
 import { bytes, eventually, plain, record, type RecordedWatch } from './contract-helpers.ts';
-import type { ContractContext } from './store-contract.ts';
+import type { ContractContext } from './contract-context.ts';
 import { StoreModel } from './store-model.ts';
 
 const SEEDS = [1, 2, 3, 20260101];

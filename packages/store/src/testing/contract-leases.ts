@@ -2,7 +2,7 @@ import { expect, test } from 'vitest';
 
 import { InvalidRequestError, LeaseExistsError, LeaseNotFoundError } from '../contract.ts';
 import { eventually, put, record } from './contract-helpers.ts';
-import type { ContractContext } from './store-contract.ts';
+import type { ContractContext } from './contract-context.ts';
 
 export function testLeases(context: ContractContext): void {
   test('revoking deletes the keys at one revision', async () => {

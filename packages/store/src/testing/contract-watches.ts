@@ -2,7 +2,7 @@ import { expect, test } from 'vitest';
 
 import { prefixEnd } from '../contract.ts';
 import { bytes, eventually, line, plain, put, record, remove } from './contract-helpers.ts';
-import type { ContractContext } from './store-contract.ts';
+import type { ContractContext } from './contract-context.ts';
 
 export function testWatches(context: ContractContext): void {
   test('a watch sees what comes after it, with what was there before', async () => {

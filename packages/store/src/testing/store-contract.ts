@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, describe } from 'vitest';
 
 import { keyFromText, type Store } from '../contract.ts';
+import type { ContractContext } from './contract-context.ts';
 import { testCommits } from './contract-commits.ts';
 import { testCompaction } from './contract-compaction.ts';
 import { testHistories } from './contract-histories.ts';
@@ -21,14 +22,6 @@ export type OpenTestStore = () => Promise<TestStore>;
 export interface StoreContractOptions {
   /** Steps of each random history. */
   readonly historySteps?: number;
-}
-
-/** What the parts of the suite get. */
-export interface ContractContext {
-  readonly store: Store;
-  advance(milliseconds: number): Promise<void>;
-  /** A key prefix of its own for every test: the store may hold other things. */
-  prefix(): string;
 }
 
 /**

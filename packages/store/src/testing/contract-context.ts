@@ -1,0 +1,9 @@
+import type { Store } from '../contract.ts';
+
+/** What the parts of the suite get. */
+export interface ContractContext {
+  readonly store: Store;
+  advance(milliseconds: number): Promise<void>;
+  /** A key prefix of its own for every test: the store may hold other things. */
+  prefix(): string;
+}
