@@ -1,7 +1,7 @@
 import type { corev1 } from '@k8ts/api';
 
 import { isStaticPod, podUid } from './pod/pod-spec.ts';
-import type { PodEnding } from './pod/status.ts';
+import type { PodEnding } from './pod/pod-ending.ts';
 import type { Node, Pod } from './pod/types.ts';
 import { amounts, podAmounts } from './resources/amounts.ts';
 

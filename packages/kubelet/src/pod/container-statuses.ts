@@ -2,9 +2,13 @@ import type { ContainerStatus as RuntimeContainer } from '@k8ts/cri';
 
 import { formatTime } from '@k8ts/apimachinery';
 import { containerMarks } from './labels.ts';
-import { hasAnyRegularContainerCreated, shouldBeRestarted } from './plan.ts';
 import { isSidecar } from './pod-spec.ts';
-import { findStatus, type PodRuntimeState } from './runtime-state.ts';
+import {
+  findStatus,
+  hasAnyRegularContainerCreated,
+  type PodRuntimeState,
+  shouldBeRestarted,
+} from './runtime-state.ts';
 import type { ApiContainerStatus, Container, ContainerState, Pod } from './types.ts';
 
 /** Why a container did not start: the waiting reason and message that its status shows. */

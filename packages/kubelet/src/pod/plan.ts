@@ -11,7 +11,13 @@ import {
   restartPolicy,
 } from './pod-spec.ts';
 import { type Resize, resizeOf } from './resize.ts';
-import { findStatus, isRunning, type PodRuntimeState, sandboxVerdict } from './runtime-state.ts';
+import {
+  findStatus,
+  hasAnyRegularContainerCreated,
+  type PodRuntimeState,
+  sandboxVerdict,
+  shouldBeRestarted,
+} from './runtime-state.ts';
 import type { Container, Pod } from './types.ts';
 
 /** What the probes say of a running container; undefined where there is no probe or no verdict yet. */
@@ -57,7 +63,7 @@ export interface ContainerToStart {
   readonly lastFinishedAt: number | undefined;
 }
 
-export interface ContainerInBackOff extends ContainerToStart {
+interface ContainerInBackOff extends ContainerToStart {
   /** Milliseconds left, and the whole wait. */
   readonly remaining: number;
   readonly delay: number;
@@ -320,23 +326,6 @@ function finish(input: PlanInput, draft: Draft, attempt: number, sandboxId: stri
     containersToStart: starts,
     backingOff,
   };
-}
-
-/** pkg/kubelet/container: ShouldContainerBeRestarted. */
-export function shouldBeRestarted(container: Container, pod: Pod, state: PodRuntimeState): boolean {
-  if (pod.metadata.deletionTimestamp !== undefined) return false;
-  const status = findStatus(state, container.name);
-  if (status === undefined) return true;
-  if (isRunning(status)) return false;
-  if (status.state !== 'CONTAINER_EXITED') return true;
-  return containerShouldRestart(container, pod, status.exitCode);
-}
-
-export function hasAnyRegularContainerCreated(pod: Pod, state: PodRuntimeState): boolean {
-  return pod.spec.containers.some(({ name }) => {
-    const status = findStatus(state, name);
-    return status !== undefined && status.state !== 'CONTAINER_UNKNOWN';
-  });
 }
 
 function hasSucceeded(status: ContainerStatus | undefined): boolean {

@@ -9,7 +9,7 @@ import type { BackOff } from './back-off.ts';
 import type { LifecycleRunner } from './lifecycle-hooks.ts';
 import type { ContainerToStart } from './plan.ts';
 import type { RuntimeCache } from './runtime-cache.ts';
-import type { PodEnding } from './status.ts';
+import type { PodEnding } from './pod-ending.ts';
 import type { Container, Pod } from './types.ts';
 
 /**

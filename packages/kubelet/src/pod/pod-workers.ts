@@ -3,7 +3,7 @@ import type { PodSandboxStatus } from '@k8ts/cri';
 import type { PodHost } from './pod-host.ts';
 import { podUid } from './pod-spec.ts';
 import { PodWorker } from './pod-worker.ts';
-import type { PodEnding } from './status.ts';
+import type { PodEnding } from './pod-ending.ts';
 import type { Pod } from './types.ts';
 
 /** The workers of all pods of a node. */

@@ -4,7 +4,7 @@ import { resizeNeedsRestart } from '../resources/linux-resources.ts';
 import { containerMarks } from './labels.ts';
 import { condition } from './conditions.ts';
 import { resourceKey } from './resource-key.ts';
-import type { PodEnding } from './status.ts';
+import type { PodEnding } from './pod-ending.ts';
 import type { Container, Pod, PodCondition } from './types.ts';
 
 /**

@@ -1,7 +1,7 @@
 import type { ContainerStatus, PodSandboxStatus } from '@k8ts/cri';
 
-import { isHostNetwork } from './pod-spec.ts';
-import type { Pod } from './types.ts';
+import { containerShouldRestart, isHostNetwork } from './pod-spec.ts';
+import type { Container, Pod } from './types.ts';
 
 /** What the runtime has of one pod; the newest first in both lists. */
 export interface PodRuntimeState {
@@ -18,6 +18,23 @@ export function findStatus(state: PodRuntimeState, name: string): ContainerStatu
 
 export function isRunning(status: ContainerStatus | undefined): boolean {
   return status?.state === 'CONTAINER_RUNNING';
+}
+
+/** pkg/kubelet/container: ShouldContainerBeRestarted. */
+export function shouldBeRestarted(container: Container, pod: Pod, state: PodRuntimeState): boolean {
+  if (pod.metadata.deletionTimestamp !== undefined) return false;
+  const status = findStatus(state, container.name);
+  if (status === undefined) return true;
+  if (isRunning(status)) return false;
+  if (status.state !== 'CONTAINER_EXITED') return true;
+  return containerShouldRestart(container, pod, status.exitCode);
+}
+
+export function hasAnyRegularContainerCreated(pod: Pod, state: PodRuntimeState): boolean {
+  return pod.spec.containers.some(({ name }) => {
+    const status = findStatus(state, name);
+    return status !== undefined && status.state !== 'CONTAINER_UNKNOWN';
+  });
 }
 
 export function podIps(state: PodRuntimeState): readonly string[] {

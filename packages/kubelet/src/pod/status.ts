@@ -8,6 +8,7 @@ import {
 } from './conditions.ts';
 import { type StartFailure, containerStatuses } from './container-statuses.ts';
 import { podPhase } from './phase.ts';
+import type { PodEnding } from './pod-ending.ts';
 import { ephemeralAsContainer, isHostNetwork, isSidecar, isTerminalPhase } from './pod-spec.ts';
 import { podQos } from './qos.ts';
 import { podIps, type PodRuntimeState } from './runtime-state.ts';
@@ -35,13 +36,6 @@ export interface PodStatusInput {
   /** The kubelet ends the pod: evicted, over its deadline, not admitted. */
   readonly ended?: PodEnding | undefined;
   readonly resizePending?: PodCondition | undefined;
-}
-
-export interface PodEnding {
-  readonly reason: string;
-  readonly message: string;
-  /** Set beside the others, as DisruptionTarget is by an eviction. */
-  readonly condition?: PodCondition;
 }
 
 /**

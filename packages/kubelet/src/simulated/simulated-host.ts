@@ -10,7 +10,7 @@ import type { ContainerToStart } from '../pod/plan.ts';
 import type { PodHost, SandboxRequest } from '../pod/pod-host.ts';
 import { isHostNetwork, podName, podNamespace, podUid } from '../pod/pod-spec.ts';
 import { RuntimeCache } from '../pod/runtime-cache.ts';
-import type { PodEnding } from '../pod/status.ts';
+import type { PodEnding } from '../pod/pod-ending.ts';
 import type { Pod } from '../pod/types.ts';
 import { ProbeManager } from '../probes/probe-manager.ts';
 import { createSourceProber } from '../probes/prober.ts';

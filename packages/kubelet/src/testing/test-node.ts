@@ -8,7 +8,7 @@ import { createBackOff } from '../pod/back-off.ts';
 import type { PodHost } from '../pod/pod-host.ts';
 import { podKey } from '../pod/pod-spec.ts';
 import { PodWorkers } from '../pod/pod-workers.ts';
-import type { PodEnding } from '../pod/status.ts';
+import type { PodEnding } from '../pod/pod-ending.ts';
 import type { Pod, PodStatus } from '../pod/types.ts';
 import { createSimulatedHost } from '../simulated/simulated-host.ts';
 import { StatusManager } from '../status-manager.ts';
