@@ -47,7 +47,7 @@ export const clusterRoleAggregationController: ControllerDefinition = {
 };
 
 /** In the order of the selectors, then of the roles' names; each rule once. */
-export function aggregatedRules(
+function aggregatedRules(
   role: rbacv1.ClusterRole,
   all: readonly rbacv1.ClusterRole[],
 ): readonly rbacv1.PolicyRule[] {

@@ -172,7 +172,7 @@ function typeOf(kind: Kind): ResourceType<KubeObject> {
 }
 
 /** All ConfigMaps and Secrets that a pod names: environment, volumes, pull secrets. */
-export function references(pod: Pod): [Kind, string][] {
+function references(pod: Pod): [Kind, string][] {
   const found: [Kind, string][] = [];
   const add = (kind: Kind, name: string | undefined): void => {
     if (name !== undefined && name !== '') found.push([kind, name]);

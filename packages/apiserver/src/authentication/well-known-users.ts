@@ -1,13 +1,13 @@
 import type { UserInfo } from './contract.ts';
 
 /** Names that upstream gives to identities (k8s.io/apiserver/pkg/authentication/user). */
-export const ANONYMOUS = 'system:anonymous';
-export const AUTHENTICATED_GROUP = 'system:authenticated';
-export const UNAUTHENTICATED_GROUP = 'system:unauthenticated';
+const ANONYMOUS = 'system:anonymous';
+const AUTHENTICATED_GROUP = 'system:authenticated';
+const UNAUTHENTICATED_GROUP = 'system:unauthenticated';
 export const MASTERS_GROUP = 'system:masters';
-export const NODES_GROUP = 'system:nodes';
-export const NODE_USER_PREFIX = 'system:node:';
-export const SERVICE_ACCOUNT_PREFIX = 'system:serviceaccount:';
+const NODES_GROUP = 'system:nodes';
+const NODE_USER_PREFIX = 'system:node:';
+const SERVICE_ACCOUNT_PREFIX = 'system:serviceaccount:';
 export const SERVICE_ACCOUNTS_GROUP = 'system:serviceaccounts';
 
 /** Keys of `UserInfo.extra`. */

@@ -47,7 +47,7 @@ export function portNumber(value: number | undefined, path: string): FieldError[
   return messages(isValidPortNum(value ?? 0), value ?? 0, path);
 }
 
-export function oneOf(value: string | undefined, allowed: readonly string[], path: string): FieldError[] {
+function oneOf(value: string | undefined, allowed: readonly string[], path: string): FieldError[] {
   return allowed.includes(value ?? '') ? [] : [notSupported(path, value ?? '', allowed)];
 }
 

@@ -49,14 +49,14 @@ export function addList(sum: Amounts, list: ResourceList | undefined): void {
   }
 }
 
-export function addAmounts(sum: Amounts, other: Amounts): void {
+function addAmounts(sum: Amounts, other: Amounts): void {
   for (const [name, amount] of other) {
     const known = sum.get(name);
     sum.set(name, known === undefined ? amount : addQuantities(known, amount));
   }
 }
 
-export function maxAmounts(sum: Amounts, other: Amounts): void {
+function maxAmounts(sum: Amounts, other: Amounts): void {
   for (const [name, amount] of other) {
     const known = sum.get(name);
     if (known === undefined || compareQuantities(amount, known) > 0) sum.set(name, amount);

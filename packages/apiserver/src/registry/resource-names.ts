@@ -45,17 +45,16 @@ const isQuotaHugePages = (name: string): boolean =>
 const isUnqualified = (name: string): boolean => !name.includes('/');
 
 /** In the `*kubernetes.io/` namespace, where names without a namespace are too. */
-export const isNativeResource = (name: string): boolean =>
-  isUnqualified(name) || name.includes('kubernetes.io/');
+const isNativeResource = (name: string): boolean => isUnqualified(name) || name.includes('kubernetes.io/');
 export const isOvercommitAllowed = (name: string): boolean => isNativeResource(name) && !isHugePages(name);
 export const isStandardQuotaResource = (name: string): boolean => QUOTA.has(name) || isQuotaHugePages(name);
 
-export function isExtendedResource(name: string): boolean {
+function isExtendedResource(name: string): boolean {
   if (isNativeResource(name) || name.startsWith('requests.')) return false;
   return isQualifiedName(`requests.${name}`).length === 0;
 }
 
-export const isIntegerResource = (name: string): boolean => INTEGER.has(name) || isExtendedResource(name);
+const isIntegerResource = (name: string): boolean => INTEGER.has(name) || isExtendedResource(name);
 
 export function validateResourceName(name: string, path: string): FieldError[] {
   const errors = messages(isQualifiedName(name), name, path);

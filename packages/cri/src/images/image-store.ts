@@ -57,7 +57,7 @@ export interface ImageLimits {
   readonly documentBytes: number;
 }
 
-export const DEFAULT_IMAGE_LIMITS: ImageLimits = {
+const DEFAULT_IMAGE_LIMITS: ImageLimits = {
   layerBytes: 32 * 1024 ** 3,
   layerEntries: 1_000_000,
   imageBytes: 64 * 1024 ** 3,

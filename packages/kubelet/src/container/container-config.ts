@@ -50,6 +50,6 @@ export function containerConfig(input: ContainerConfigInput): ContainerConfig {
 }
 
 /** Below the sandbox's log directory: `web/0.log`. */
-export function containerLogPath(name: string, restartCount: number): string {
+function containerLogPath(name: string, restartCount: number): string {
   return `${name}/${restartCount}.log`;
 }

@@ -42,7 +42,7 @@ export function fieldValue(pod: Pod, fieldPath: string, { podIps, hostIps }: Pod
 }
 
 /** Lines `key="value"`, sorted, values quoted as Go quotes them (pkg/fieldpath: FormatMap). */
-export function formatMap(map: Readonly<Record<string, string>> | undefined): string {
+function formatMap(map: Readonly<Record<string, string>> | undefined): string {
   return Object.keys(map ?? {})
     .sort()
     .map((key) => `${key}=${goQuote(map?.[key] ?? '')}`)

@@ -19,7 +19,7 @@ export const MASKED_PATHS: readonly string[] = [
   '/sys/firmware',
   '/sys/devices/virtual/powercap',
 ];
-export const READONLY_PATHS: readonly string[] = [
+const READONLY_PATHS: readonly string[] = [
   '/proc/bus',
   '/proc/fs',
   '/proc/irq',
@@ -39,7 +39,7 @@ export interface SecurityInput {
 type Effective = Partial<corev1.SecurityContext>;
 
 /** The container's own values over the pod's (pkg/securitycontext: DetermineEffectiveSecurityContext). */
-export function effectiveSecurityContext(pod: Pod, container: Container): Effective {
+function effectiveSecurityContext(pod: Pod, container: Container): Effective {
   const shared = pod.spec.securityContext;
   return {
     ...(shared?.runAsUser === undefined ? {} : { runAsUser: shared.runAsUser }),

@@ -27,7 +27,7 @@ export class ImageError extends Error {
   }
 }
 
-export interface ImageRequest {
+interface ImageRequest {
   readonly pod: Pod;
   /** What events are about. */
   readonly about: ObjectIdentity;

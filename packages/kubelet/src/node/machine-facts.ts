@@ -1,5 +1,5 @@
 import { readFile, statfs } from 'node:fs/promises';
-import { arch, cpus, freemem, hostname, networkInterfaces, platform, release, totalmem } from 'node:os';
+import { arch, cpus, freemem, networkInterfaces, platform, release, totalmem } from 'node:os';
 
 import type { RuntimeVersion } from '@k8ts/cri';
 
@@ -119,8 +119,4 @@ export function machineUsage(): MachineUsage {
     memoryUsedBytes: totalmem() - memoryAvailableBytes,
     memoryAvailableBytes,
   };
-}
-
-export function defaultNodeName(): string {
-  return hostname().toLowerCase();
 }

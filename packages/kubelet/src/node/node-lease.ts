@@ -5,9 +5,9 @@ import type { Client } from '@k8ts/client';
 
 import type { Node } from '../pod/types.ts';
 
-export const LEASE_NAMESPACE = 'kube-node-lease';
+const LEASE_NAMESPACE = 'kube-node-lease';
 /** Seconds, upstream's nodeLeaseDurationSeconds; renewed four times as often. */
-export const LEASE_DURATION = 40;
+const LEASE_DURATION = 40;
 export const LEASE_RENEWAL: number = (LEASE_DURATION * 1000) / 4;
 
 /** A node's sign of life, far cheaper than its status (KEP-589). */

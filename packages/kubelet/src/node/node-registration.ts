@@ -36,7 +36,7 @@ export function newNode(identity: NodeIdentity, status: NodeStatus): Node {
   };
 }
 
-export function nodeLabels(identity: NodeIdentity): Record<string, string> {
+function nodeLabels(identity: NodeIdentity): Record<string, string> {
   return {
     'kubernetes.io/hostname': identity.name,
     'kubernetes.io/os': identity.os,

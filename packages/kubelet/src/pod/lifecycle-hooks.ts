@@ -11,7 +11,7 @@ export interface LifecycleRunner {
   run(hook: HookRun): Promise<void>;
 }
 
-export interface HookRun {
+interface HookRun {
   readonly pod: Pod;
   readonly container: Container;
   readonly containerId: string;

@@ -135,14 +135,14 @@ export async function killPod(
   }
 }
 
-export interface TerminationOrder {
+interface TerminationOrder {
   /** Resolves when it is the container's turn to stop, at the latest after `grace` seconds. */
   turn(name: string, grace: number, signal: AbortSignal): Promise<void>;
   ended(name: string): void;
 }
 
 /** KEP-753: sidecars stop after all ordinary containers, each after the sidecars that were started after it. */
-export function terminationOrder(
+function terminationOrder(
   host: Pick<PodHost, 'clock'>,
   pod: Pod,
   running: readonly ContainerStatus[],

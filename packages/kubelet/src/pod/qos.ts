@@ -12,7 +12,7 @@ export function podQos(pod: Pod): QosClass {
   return computeQos(pod);
 }
 
-export function computeQos(pod: Pod): QosClass {
+function computeQos(pod: Pod): QosClass {
   const { spec } = pod;
   const podLevel = spec.resources;
   if (podLevel !== undefined && (anyOf(podLevel.requests) || anyOf(podLevel.limits)))

@@ -1,4 +1,4 @@
-import type { corev1, metav1 } from '@k8ts/api';
+import type { corev1 } from '@k8ts/api';
 
 /** The wire types the kubelet handles all the time, under their own names. */
 export type Pod = corev1.Pod;
@@ -16,11 +16,8 @@ export type NodeStatus = corev1.NodeStatus;
 export type NodeCondition = corev1.NodeCondition;
 export type Service = corev1.Service;
 export type Secret = corev1.Secret;
-export type ConfigMap = corev1.ConfigMap;
 export type Volume = corev1.Volume;
 export type VolumeMount = corev1.VolumeMount;
-export type ResourceRequirements = corev1.ResourceRequirements;
-export type ObjectMeta = metav1.ObjectMeta;
 
 export type PodPhase = 'Pending' | 'Running' | 'Succeeded' | 'Failed' | 'Unknown';
 

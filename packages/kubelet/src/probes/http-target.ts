@@ -15,7 +15,7 @@ export interface HttpTarget {
   readonly headers: readonly { readonly name: string; readonly value: string }[];
 }
 
-export interface HttpCall extends HttpTarget {
+interface HttpCall extends HttpTarget {
   readonly userAgent: string;
   readonly signal: AbortSignal;
 }

@@ -6,7 +6,7 @@ import type { Container, Pod, ResourceList } from '../pod/types.ts';
 /** Amounts by resource name: milli-cores for `cpu`, bytes or pieces for everything else. */
 export type Amounts = Readonly<Record<string, number>>;
 
-export function amount(name: string, quantity: string): number {
+function amount(name: string, quantity: string): number {
   const parsed = parseQuantity(quantity);
   return name === 'cpu' ? quantityMilliValue(parsed) : quantityValue(parsed);
 }

@@ -9,7 +9,7 @@ import type { UpgradeRequest } from './upgrade.ts';
 import { acceptWebSocket } from './websocket/websocket-upgrade.ts';
 
 /** Connects one stream to a port of the pod; resolves when both sides have closed. */
-export type Forward = (port: number, stream: Duplex, signal: AbortSignal) => Promise<void>;
+type Forward = (port: number, stream: Duplex, signal: AbortSignal) => Promise<void>;
 
 export interface PortForwardOptions {
   readonly clock: Clock;

@@ -26,7 +26,7 @@ export interface RemoteCommandSession {
   close(): Promise<void>;
 }
 
-export const SUCCESS: Status = { metadata: {}, status: 'Success' } as unknown as Status;
+const SUCCESS: Status = { metadata: {}, status: 'Success' } as unknown as Status;
 
 /** Runs a command with a client's streams and tells the client how it ended; never rejects. */
 export async function runRemoteCommand(
@@ -101,7 +101,7 @@ export async function* terminalSizes(
   }
 }
 
-export function terminalSize(json: string): TerminalSize | undefined {
+function terminalSize(json: string): TerminalSize | undefined {
   try {
     const { Width, Height } = JSON.parse(json) as { Width?: unknown; Height?: unknown };
     const isSize = (value: unknown): value is number =>

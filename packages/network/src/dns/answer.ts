@@ -152,7 +152,7 @@ function podAddress(label: string): string | undefined {
 }
 
 /** `5.0.244.10.in-addr.arpa` → 10.244.0.5; canonical. */
-export function reversedAddress(name: string): string | undefined {
+function reversedAddress(name: string): string | undefined {
   const ipv4 = /^((?:\d{1,3}\.){4})in-addr\.arpa$/.exec(name)?.[1];
   if (ipv4 !== undefined) return canonicalAddress(ipv4.slice(0, -1).split('.').reverse().join('.'));
   const ipv6 = /^((?:[0-9a-f]\.){32})ip6\.arpa$/.exec(name)?.[1];

@@ -18,7 +18,7 @@ export const RecordType = {
   AXFR: 252,
 } as const;
 
-export const ResponseCode = {
+const ResponseCode = {
   NOERROR: 0,
   FORMERR: 1,
   SERVFAIL: 2,
@@ -42,7 +42,7 @@ const FLAG_CD = 0x0010;
 const OPCODE = 0x7800;
 
 /** What we send and take in one UDP packet: https://www.dnsflagday.net/2020/ */
-export const MAX_UDP_SIZE = 1232;
+const MAX_UDP_SIZE = 1232;
 const CLASSIC_UDP_SIZE = 512;
 
 /** Names are in lower case, without the last dot; dots and unprintable bytes inside labels are escaped. */
@@ -64,7 +64,7 @@ export interface Query {
   readonly message: Buffer;
 }
 
-export type RecordData =
+type RecordData =
   | { readonly type: 'A' | 'AAAA'; readonly address: string }
   | { readonly type: 'CNAME' | 'PTR' | 'NS'; readonly target: string }
   | {

@@ -11,7 +11,7 @@ export interface NameRecords {
   readonly cname?: string;
 }
 
-export interface ServiceTarget {
+interface ServiceTarget {
   readonly port: number;
   readonly target: string;
 }

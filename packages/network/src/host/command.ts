@@ -25,7 +25,7 @@ export class CommandError extends Error {
   }
 }
 
-export interface CommandOptions {
+interface CommandOptions {
   readonly input?: string;
   readonly signal?: AbortSignal;
 }

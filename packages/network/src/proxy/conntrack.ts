@@ -49,14 +49,14 @@ export async function deleteStaleUdpFlows(
   }
 }
 
-export interface UdpServices {
+interface UdpServices {
   /** `10.96.0.10 53` → addresses that serve. */
   readonly byAddress: ReadonlyMap<string, readonly string[]>;
   readonly byNodePort: ReadonlyMap<number, readonly string[]>;
 }
 
 /** Services without any endpoint are left out: their flows are refused anyway. */
-export function udpServices(plans: Iterable<ServicePlan>): UdpServices {
+function udpServices(plans: Iterable<ServicePlan>): UdpServices {
   const byAddress = new Map<string, readonly string[]>();
   const byNodePort = new Map<number, readonly string[]>();
   for (const { ports } of plans) {
@@ -72,7 +72,7 @@ export function udpServices(plans: Iterable<ServicePlan>): UdpServices {
 }
 
 /** Each different one once. */
-export function staleFlows(flows: readonly UdpFlow[], services: UdpServices): readonly UdpFlow[] {
+function staleFlows(flows: readonly UdpFlow[], services: UdpServices): readonly UdpFlow[] {
   const stale = new Map<string, UdpFlow>();
   for (const flow of flows) {
     const { destination, destinationPort, replySource } = flow;

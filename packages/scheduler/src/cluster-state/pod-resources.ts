@@ -10,7 +10,7 @@ export interface ResourceAmounts {
   readonly others: ReadonlyMap<string, number> | undefined;
 }
 
-export const NOTHING: ResourceAmounts = { cpu: 0, memory: 0, ephemeralStorage: 0, others: undefined };
+const NOTHING: ResourceAmounts = { cpu: 0, memory: 0, ephemeralStorage: 0, others: undefined };
 
 /** What a container without a request counts as when nodes are compared (upstream's non-zero requests). */
 const UNREQUESTED_CPU = 100;

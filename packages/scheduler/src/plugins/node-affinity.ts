@@ -33,7 +33,7 @@ export const nodeAffinity: Plugin = {
 };
 
 /** What the pod requires of a node's labels and name; undefined when nothing. */
-export function requiredNodeMatcher({ spec }: corev1.Pod): ((node: corev1.Node) => boolean) | undefined {
+function requiredNodeMatcher({ spec }: corev1.Pod): ((node: corev1.Node) => boolean) | undefined {
   const selector = Object.entries(spec.nodeSelector ?? {});
   const required = spec.affinity?.nodeAffinity?.requiredDuringSchedulingIgnoredDuringExecution;
   if (selector.length === 0 && required === undefined) return undefined;
@@ -47,7 +47,7 @@ export function requiredNodeMatcher({ spec }: corev1.Pod): ((node: corev1.Node) 
   };
 }
 
-export function matchesTerm(term: corev1.NodeSelectorTerm, node: corev1.Node): boolean {
+function matchesTerm(term: corev1.NodeSelectorTerm, node: corev1.Node): boolean {
   const expressions = term.matchExpressions ?? [];
   const fields = term.matchFields ?? [];
   if (expressions.length === 0 && fields.length === 0) return false;

@@ -14,7 +14,7 @@ export interface Called<T extends KubeObject> {
 
 export type Json = Readonly<Record<string, unknown>>;
 
-export const NOW: number = Date.UTC(2026, 0, 2, 3, 4, 5);
+const NOW: number = Date.UTC(2026, 0, 2, 3, 4, 5);
 
 export function strategyContext(
   objects: readonly KubeObject[] = [],
@@ -37,7 +37,7 @@ export function strategyContext(
 }
 
 /** Decodes as a client's object is decoded: with zero fields, and defaulted. */
-export function decode<T extends KubeObject>(strategy: Strategy<T>, object: Json): Draft<T> {
+function decode<T extends KubeObject>(strategy: Strategy<T>, object: Json): Draft<T> {
   const { group, version, kind } = strategy.type;
   const schema = schemaOf(group, version, kind);
   if (schema === undefined) throw new Error(`no schema for ${kind}`);

@@ -116,7 +116,7 @@ function processTree(cgroups: Cgroups): string | undefined {
 }
 
 /** Processes of the group itself. */
-export async function cgroupProcesses(cgroups: Cgroups, path: string): Promise<readonly number[]> {
+async function cgroupProcesses(cgroups: Cgroups, path: string): Promise<readonly number[]> {
   const tree = processTree(cgroups);
   if (tree === undefined) return [];
   const text = await readIfThere(join(tree, path, 'cgroup.procs'));

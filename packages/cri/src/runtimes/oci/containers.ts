@@ -376,7 +376,7 @@ function logPath(engine: Engine, sandbox: PodSandboxConfig, config: ContainerCon
 }
 
 /** `SIGTERM`, `TERM`, `15` or `SIGRTMIN+3`. */
-export function signalNumber(name: string): number {
+function signalNumber(name: string): number {
   if (/^\d{1,2}$/.test(name)) return Number(name);
   const full = name.toUpperCase().startsWith('SIG') ? name.toUpperCase() : `SIG${name.toUpperCase()}`;
   const realtime = /^SIGRTM(IN|AX)([+-]\d+)?$/.exec(full);

@@ -176,7 +176,7 @@ function spawnOnTerminal(context: ExecContext, call: ProgramCall): ChildProcess 
   });
 }
 
-export function shellQuote(text: string): string {
+function shellQuote(text: string): string {
   return `'${text.replaceAll("'", `'\\''`)}'`;
 }
 

@@ -75,7 +75,7 @@ function parseTable(text: string): readonly (readonly string[])[] {
 }
 
 /** Reads a file below a root as a process inside it would: links never lead out. Empty when it is not there. */
-export async function readInside(root: string, path: string): Promise<string> {
+async function readInside(root: string, path: string): Promise<string> {
   try {
     // Not blocking and no device: the image says what is at this path.
     const file = await open(await resolveInside(root, path), constants.O_RDONLY | constants.O_NONBLOCK);

@@ -8,7 +8,7 @@ export interface PlacedMount extends OciMount {
   readonly target: string;
 }
 
-export function quote(text: string): string {
+function quote(text: string): string {
   return `'${text.replaceAll("'", `'\\''`)}'`;
 }
 

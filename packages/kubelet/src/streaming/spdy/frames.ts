@@ -22,12 +22,12 @@ export type Frame =
   /** SETTINGS, WINDOW_UPDATE, NOOP and unknown ones: to be skipped. */
   | { readonly type: 'OTHER'; readonly code: number };
 
-export const SYN_STREAM = 1;
-export const SYN_REPLY = 2;
-export const RST_STREAM = 3;
-export const PING = 6;
-export const GOAWAY = 7;
-export const HEADERS = 8;
+const SYN_STREAM = 1;
+const SYN_REPLY = 2;
+const RST_STREAM = 3;
+const PING = 6;
+const GOAWAY = 7;
+const HEADERS = 8;
 
 const FIN = 0x01;
 const VERSION = 3;
@@ -40,8 +40,8 @@ export const REFUSED_STREAM = 3;
 export const CANCEL = 5;
 
 /** What others may send at once: 1 MiB of data, 64 KiB of compressed headers. */
-export const DATA_LIMIT: number = 1024 * 1024;
-export const CONTROL_LIMIT: number = 64 * 1024;
+const DATA_LIMIT: number = 1024 * 1024;
+const CONTROL_LIMIT: number = 64 * 1024;
 
 export class SpdyProtocolError extends Error {
   constructor(message: string) {

@@ -16,7 +16,7 @@ export interface Long {
 /** What decoding gives for 64-bit numbers, and what encoding takes. */
 export type Int64 = Long | number;
 
-export interface ResponseHeader {
+interface ResponseHeader {
   readonly clusterId: Int64;
   readonly revision: Int64;
 }
@@ -30,7 +30,7 @@ export interface WireKeyValue {
   readonly lease: Int64;
 }
 
-export interface WireEvent {
+interface WireEvent {
   /** 0: put, 1: delete. */
   readonly type: number;
   readonly kv: WireKeyValue;

@@ -17,7 +17,7 @@ import {
 import { messages, NOT_POSITIVE } from '../../field-rules.ts';
 import { quantityOf } from '../../quantities.ts';
 
-export const ACCESS_MODES: readonly string[] = [
+const ACCESS_MODES: readonly string[] = [
   'ReadOnlyMany',
   'ReadWriteMany',
   'ReadWriteOnce',

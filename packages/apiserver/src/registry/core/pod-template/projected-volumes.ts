@@ -26,7 +26,7 @@ const MIN_CERTIFICATE_SECONDS = 3600;
 const MAX_CERTIFICATE_SECONDS = 7_862_400;
 const MAX_KUBERNETES_CERTIFICATE_SECONDS = 86_400;
 
-export function validateKeyToPath(
+function validateKeyToPath(
   { key = '', path: file = '', mode }: corev1.KeyToPath,
   path: string,
 ): FieldError[] {

@@ -18,10 +18,7 @@ import { validateWindowsOptions } from './windows.ts';
 const PROFILE_TYPES = ['Localhost', 'RuntimeDefault', 'Unconfined'];
 const MAX_PROFILE_PATH = 4095;
 
-export function validateSeccompProfile(
-  profile: corev1.SeccompProfile | undefined,
-  path: string,
-): FieldError[] {
+function validateSeccompProfile(profile: corev1.SeccompProfile | undefined, path: string): FieldError[] {
   if (profile === undefined) return [];
   const { type, localhostProfile } = profile;
   const errors: FieldError[] = [];
@@ -40,10 +37,7 @@ export function validateSeccompProfile(
   return errors;
 }
 
-export function validateAppArmorProfile(
-  profile: corev1.AppArmorProfile | undefined,
-  path: string,
-): FieldError[] {
+function validateAppArmorProfile(profile: corev1.AppArmorProfile | undefined, path: string): FieldError[] {
   if (profile === undefined) return [];
   const { type, localhostProfile } = profile;
   const at = `${path}.localhostProfile`;

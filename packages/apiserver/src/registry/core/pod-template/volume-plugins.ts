@@ -177,7 +177,7 @@ export function validateCinder(volume: Source<'cinder'>, path: string): FieldErr
 }
 
 /** Plugins that need some fields and nothing more. */
-export const NEEDED_FIELDS: Readonly<Partial<Record<keyof corev1.VolumeSource, readonly string[]>>> = {
+const NEEDED_FIELDS: Readonly<Partial<Record<keyof corev1.VolumeSource, readonly string[]>>> = {
   glusterfs: ['endpoints', 'path'],
   rbd: ['monitors', 'image'],
   cephfs: ['monitors'],

@@ -28,7 +28,7 @@ const MAX_INT32 = 2 ** 31 - 1;
 const sameSpec = fieldComparison(corev1.pods, 'spec');
 const sameNodeAffinity = fieldComparison(corev1.pods, 'spec', 'affinity', 'nodeAffinity');
 
-export function podSpecSchema(): Schema {
+function podSpecSchema(): Schema {
   return schemaOfType('corev1', 'PodSpec') as Schema;
 }
 
