@@ -94,7 +94,7 @@ async function change(file: string, update: (config: Kubeconfig) => Kubeconfig):
   try {
     const before = await readFile(file, 'utf8').catch((error: NodeJS.ErrnoException) => {
       if (error.code === 'ENOENT') return undefined;
-      throw error;
+      throw new UserError(`the kubeconfig ${file} cannot be read: ${error.message}`, { cause: error });
     });
     const after = stringify(
       update(before === undefined || before.trim() === '' ? empty() : parseConfig(file, before)),

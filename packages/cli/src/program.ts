@@ -27,13 +27,21 @@ export async function runProgram(args: readonly string[], options: ProgramOption
   const program = createProgram(options).exitOverride();
   try {
     await program.parseAsync([...args], { from: 'user' });
-    return 0;
+    return Number(process.exitCode ?? 0); // a command may have set it
   } catch (error) {
     if (isCommanderExit(error)) return error.exitCode;
-    const text = error instanceof UserError ? error.message : ((error as Error).stack ?? String(error));
+    const text =
+      error instanceof UserError || isSystemError(error)
+        ? error.message
+        : ((error as Error).stack ?? String(error));
     process.stderr.write(`error: ${text}\n`);
     return 1;
   }
+}
+
+/** A file that is no directory, a full disk: the message names the file, and a stack would tell no more. */
+function isSystemError(error: unknown): error is Error {
+  return error instanceof Error && 'syscall' in error && 'path' in error;
 }
 
 function isCommanderExit(error: unknown): error is { readonly exitCode: number } {

@@ -15,6 +15,8 @@ export interface DataLayout {
   readonly kubeconfig: string;
   /** Which process runs the cluster, and how. */
   readonly state: string;
+  /** Which kubeconfig of the user the cluster was added to; outlives the process. */
+  readonly addedTo: string;
   /** A socket on which that process takes orders. */
   readonly control: string;
   /**
@@ -35,6 +37,7 @@ export function dataLayout(root: string): DataLayout {
     network: join(root, 'network'),
     kubeconfig: join(root, 'admin.kubeconfig'),
     state: join(root, 'state.json'),
+    addedTo: join(root, 'added-to'),
     control: join(root, 'control.sock'),
     cgroupRoot: `k8ts-${createHash('sha256').update(resolve(root)).digest('hex').slice(0, 8)}/kubepods`,
   };

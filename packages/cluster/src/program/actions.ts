@@ -1,4 +1,6 @@
-import { mkdir, rm, stat } from 'node:fs/promises';
+import { existsSync } from 'node:fs';
+import { mkdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
+import { resolve } from 'node:path';
 import { errorMessage, sleep } from '@k8ts/base';
 import type { Clock, Logger, Random } from '@k8ts/base';
 import { removeFromKubeconfig, UserError } from '@k8ts/cli';
@@ -38,7 +40,6 @@ export function createActions(context: ActionContext): Omit<ProgramActions, 'com
           pid: process.pid,
           startedAt: processStart(process.pid) ?? '',
           server,
-          kubeconfig: options.kubeconfig,
           node,
         });
       const cluster = await startCluster(
@@ -49,6 +50,7 @@ export function createActions(context: ActionContext): Omit<ProgramActions, 'com
           signal,
           // Before anything is made on the machine: whoever finds this process killed knows what to clean up.
           async onStarting(node) {
+            await writeFile(layout.addedTo, resolve(options.kubeconfig));
             if (!node && state?.node === true) await removeNodeRemains({ layout, ...context });
             await write('', node);
           },
@@ -72,11 +74,11 @@ export function createActions(context: ActionContext): Omit<ProgramActions, 'com
 
     async reset(options, progress) {
       const layout = dataLayout(options.dataDir);
-      const state = await readState(layout.state);
       await stopCluster(layout, context, progress);
       progress.step('deleting its data');
       await unmountBelow(layout.root);
-      if (state !== undefined) await removeFromKubeconfig(state.kubeconfig, CONTEXT).catch(ignoreMissing);
+      const kubeconfig = await readFile(layout.addedTo, 'utf8').catch(ignoreMissing);
+      if (kubeconfig !== undefined && existsSync(kubeconfig)) await removeFromKubeconfig(kubeconfig, CONTEXT);
       await rm(layout.root, { recursive: true, force: true });
     },
 
@@ -167,6 +169,6 @@ async function withImages<T>(
   );
 }
 
-function ignoreMissing(error: unknown): void {
+function ignoreMissing(error: unknown): undefined {
   if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
 }

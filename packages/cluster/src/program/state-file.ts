@@ -8,8 +8,6 @@ export interface ProgramState {
   readonly startedAt: string;
   /** Empty while the cluster starts. */
   readonly server: string;
-  /** The kubeconfig that the cluster was added to. */
-  readonly kubeconfig: string;
   /** Containers were run here. */
   readonly node: boolean;
 }
