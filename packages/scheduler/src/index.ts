@@ -7,7 +7,7 @@ export type {
   Verdict,
 } from './contract.ts';
 export { ClusterState } from './cluster-state/cluster-state.ts';
-export type { WorkloadLookup } from './cluster-state/cluster-state.ts';
+export type { WorkloadLookup } from './cluster-state/workloads.ts';
 export { SchedulingCycle } from './cycle.ts';
 export { defaultPlugins } from './plugin-registry.ts';
 export { startScheduler } from './scheduler.ts';

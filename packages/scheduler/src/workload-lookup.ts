@@ -3,7 +3,7 @@ import { labelSelectorFromObject, matchesLabels, selectorFromLabels } from '@k8t
 import type { LabelSelector } from '@k8ts/apimachinery';
 import { controllerOf } from '@k8ts/client';
 import type { InformerFactory } from '@k8ts/client';
-import type { WorkloadLookup } from './cluster-state/cluster-state.ts';
+import type { WorkloadLookup } from './cluster-state/workloads.ts';
 
 export interface ObservableWorkloads extends WorkloadLookup {
   /** Calls back when an answer may have changed. */

@@ -1,11 +1,11 @@
 import type { corev1 } from '@k8ts/api';
 import { labelSelectorFromObject, formatLabelSelector } from '@k8ts/apimachinery';
-import type { WorkloadLookup } from './cluster-state.ts';
 import { DomainSums } from './domain-sums.ts';
 import { grownInts } from './node-table.ts';
 import type { NodeTable } from './node-table.ts';
 import { selects } from './pod-counters.ts';
 import type { PodSelection } from './pod-counters.ts';
+import type { WorkloadLookup } from './workloads.ts';
 
 /** A term of pods that are on nodes already: whom it speaks of, and on how many pods of each node it stands. */
 export interface PlacedTerm {

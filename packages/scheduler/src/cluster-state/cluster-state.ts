@@ -1,19 +1,11 @@
 import type { corev1 } from '@k8ts/api';
-import type { LabelSelector } from '@k8ts/apimachinery';
 import { NodeTable } from './node-table.ts';
 import { PodCounters, placedPod } from './pod-counters.ts';
 import type { PlacedPod, PodCounter, PodSelection } from './pod-counters.ts';
 import { podRequests } from './pod-resources.ts';
 import type { ResourceAmounts } from './pod-resources.ts';
 import { AntiAffinityTerms } from './anti-affinity-terms.ts';
-
-/** What plugins may ask of the rest of the cluster. */
-export interface WorkloadLookup {
-  /** The selector of the Services and the controller that a pod belongs to; undefined: it belongs to none. */
-  selectorOf(pod: corev1.Pod): LabelSelector | undefined;
-  /** Names of the namespaces whose labels match. */
-  namespacesMatching(selector: LabelSelector): ReadonlySet<string>;
-}
+import type { WorkloadLookup } from './workloads.ts';
 
 interface PodEntry extends PlacedPod {
   readonly pod: corev1.Pod;

@@ -3,7 +3,7 @@ import { labelSelectorFromObject } from '@k8ts/apimachinery';
 import { seededRandom } from '@k8ts/base';
 import { describe, expect, test } from 'vitest';
 import { ClusterState } from '../cluster-state/cluster-state.ts';
-import type { WorkloadLookup } from '../cluster-state/cluster-state.ts';
+import type { WorkloadLookup } from '../cluster-state/workloads.ts';
 import type { Verdict } from '../contract.ts';
 import { SchedulingCycle } from '../cycle.ts';
 import { defaultPlugins } from '../plugin-registry.ts';
