@@ -8,6 +8,8 @@ export * from './validation/conditions.ts';
 export * from './group-version.ts';
 export * from './labels.ts';
 export * from './fields.ts';
+export { matchesNode, matchesNodeSelectorTerm, requiredNodeMatcher } from './node-selector.ts';
+export { toleratesTaint } from './tolerations.ts';
 export * from './quantity.ts';
 export * from './int-or-string.ts';
 export * from './time.ts';

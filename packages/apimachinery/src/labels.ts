@@ -3,6 +3,7 @@
  * `matchExpressions`), and matching. Grammar and error texts are those of k8s.io/apimachinery/pkg/labels.
  */
 import { goQuote } from './go-quote.ts';
+import { parseInt64 } from './int64.ts';
 import type { FieldError } from './status-error.ts';
 import {
   aggregateText,
@@ -179,15 +180,6 @@ export function createRequirement(
   }
   if (errors.length > 0) throw new SelectorError(aggregateText(errors.map(fieldErrorText)));
   return { key, operator, values };
-}
-
-const INT64 = /^[+-]?[0-9]{1,19}$/;
-const INT64_MAX = 2n ** 63n - 1n;
-
-function parseInt64(text: string): bigint | undefined {
-  if (!INT64.test(text)) return undefined;
-  const value = BigInt(text.startsWith('+') ? text.slice(1) : text);
-  return value > INT64_MAX || value < -INT64_MAX - 1n ? undefined : value;
 }
 
 function sortByKey(requirements: readonly LabelRequirement[]): readonly LabelRequirement[] {

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 
-import { admitPod, matchesNodeAffinity } from './admission.ts';
+import { admitPod } from './admission.ts';
 import type { Node, Pod, PodSpec } from './pod/types.ts';
 import { podAmounts } from './resources/amounts.ts';
 import {
@@ -76,26 +76,6 @@ describe('admission by the node', () => {
       /^PodOSSelectorNodeLabelDoesNotMatch/,
     );
   });
-
-  for (const [operator, key, values, matches] of [
-    ['In', 'zone', ['a', 'b'], true],
-    ['In', 'zone', ['b'], false],
-    ['NotIn', 'zone', ['b'], true],
-    ['NotIn', 'none', ['b'], true],
-    ['Exists', 'zone', [], true],
-    ['DoesNotExist', 'zone', [], false],
-    ['Gt', 'size', ['4'], true],
-    ['Gt', 'zone', ['4'], false],
-    ['Lt', 'size', ['5'], false],
-  ] as const)
-    it(`node affinity: ${key} ${operator} ${values.join()} is ${matches}`, () => {
-      const nodeAffinity = {
-        requiredDuringSchedulingIgnoredDuringExecution: {
-          nodeSelectorTerms: [{ matchExpressions: [{ key, operator, values }] }],
-        },
-      };
-      expect(matchesNodeAffinity(testPod({ affinity: { nodeAffinity } }), node)).toBe(matches);
-    });
 });
 
 describe('amounts', () => {

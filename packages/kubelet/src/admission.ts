@@ -1,4 +1,4 @@
-import type { corev1 } from '@k8ts/api';
+import { matchesNode, toleratesTaint } from '@k8ts/apimachinery';
 
 import { isStaticPod, podUid } from './pod/pod-spec.ts';
 import type { PodEnding } from './pod/pod-ending.ts';
@@ -46,7 +46,7 @@ export function admitPod(input: AdmissionInput): PodEnding | undefined {
   return (
     resourceShortage(input, node) ??
     predicate(
-      !matchesNodeAffinity(pod, node),
+      !matchesNode(pod.spec, node),
       'NodeAffinity',
       "node(s) didn't match Pod's node affinity/selector",
     ) ??
@@ -87,47 +87,6 @@ function resourceShortage({ pod, activePods }: AdmissionInput, node: Node): PodE
   return undefined;
 }
 
-export function matchesNodeAffinity(pod: Pod, node: Node): boolean {
-  const labels = node.metadata.labels ?? {};
-  for (const [name, value] of Object.entries(pod.spec.nodeSelector ?? {}))
-    if (labels[name] !== value) return false;
-  const required = pod.spec.affinity?.nodeAffinity?.requiredDuringSchedulingIgnoredDuringExecution;
-  if (required === undefined) return true;
-  return required.nodeSelectorTerms.some((term) => {
-    const expressions = term.matchExpressions ?? [];
-    const fields = term.matchFields ?? [];
-    if (expressions.length === 0 && fields.length === 0) return false;
-    return (
-      expressions.every((expression) => matches(expression, labels[expression.key])) &&
-      fields.every((field) => matches(field, field.key === 'metadata.name' ? node.metadata.name : undefined))
-    );
-  });
-}
-
-function matches(
-  { operator, values = [] }: corev1.NodeSelectorRequirement,
-  value: string | undefined,
-): boolean {
-  const number = (text: string | undefined): number =>
-    text !== undefined && /^-?\d+$/.test(text) ? Number(text) : Number.NaN;
-  switch (operator) {
-    case 'In':
-      return value !== undefined && values.includes(value);
-    case 'NotIn':
-      return value === undefined || !values.includes(value);
-    case 'Exists':
-      return value !== undefined;
-    case 'DoesNotExist':
-      return value === undefined;
-    case 'Gt':
-      return number(value) > number(values[0]);
-    case 'Lt':
-      return number(value) < number(values[0]);
-    default:
-      return false;
-  }
-}
-
 function hostPorts(pod: Pod): { ip: string; key: string }[] {
   const containers = [
     ...pod.spec.containers,
@@ -160,12 +119,6 @@ function hasUntoleratedTaint(pod: Pod, node: Node): boolean {
   const tolerations = pod.spec.tolerations ?? [];
   return (node.spec?.taints ?? []).some(
     (taint) =>
-      taint.effect === 'NoExecute' &&
-      !tolerations.some(
-        (toleration) =>
-          (!toleration.effect || toleration.effect === taint.effect) &&
-          ((toleration.key ?? '') === '' ? toleration.operator === 'Exists' : toleration.key === taint.key) &&
-          (toleration.operator === 'Exists' || (toleration.value ?? '') === (taint.value ?? '')),
-      ),
+      taint.effect === 'NoExecute' && !tolerations.some((toleration) => toleratesTaint(toleration, taint)),
   );
 }

@@ -1,8 +1,7 @@
 import type { appsv1, corev1 } from '@k8ts/api';
+import { matchesNode, toleratesTaint } from '@k8ts/apimachinery';
 
 import { REVISION_HASH } from '../controller-revisions.ts';
-import { matchesNode } from '../node-affinity.ts';
-import { tolerates } from '../node-lifecycle/tolerations.ts';
 
 const TEMPLATE_GENERATION_ANNOTATION = 'deprecated.daemonset.template.generation';
 const TEMPLATE_GENERATION_LABEL = 'pod-template-generation';
@@ -108,7 +107,7 @@ export function judgeNode(daemonSet: appsv1.DaemonSet, node: corev1.Node): NodeV
     return { shouldRun: false, shouldContinue: false };
   const tolerations = withTolerations(spec);
   const untolerated = (node.spec.taints ?? []).filter(
-    (taint) => !tolerations.some((toleration) => tolerates(toleration, taint)),
+    (taint) => !tolerations.some((toleration) => toleratesTaint(toleration, taint)),
   );
   return {
     shouldRun: untolerated.every(({ effect }) => effect === 'PreferNoSchedule'),

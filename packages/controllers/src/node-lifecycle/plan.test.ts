@@ -5,7 +5,7 @@ import { describe, expect, it } from 'vitest';
 import { assessNode } from './health.ts';
 import type { NodeHealth } from './health.ts';
 import { planNoScheduleTaints } from './node-state.ts';
-import { tolerates, tolerationSeconds } from './tolerations.ts';
+import { tolerationSeconds } from './tolerations.ts';
 import { ZoneQueue, zoneRate, zoneState } from './zones.ts';
 
 const T0 = Date.UTC(2026, 0, 1);
@@ -183,17 +183,6 @@ describe('NoSchedule taints', () => {
 
 describe('tolerations', () => {
   const taint: corev1.Taint = { key: 'k', value: 'v', effect: 'NoExecute' };
-  it.each<[corev1.Toleration, boolean]>([
-    [{ key: 'k', value: 'v' }, true],
-    [{ key: 'k', value: 'x' }, false],
-    [{ key: 'k', operator: 'Exists' }, true],
-    [{ operator: 'Exists' }, true],
-    [{ key: 'k', operator: 'Exists', effect: 'NoSchedule' }, false],
-    [{ value: 'v' }, false],
-  ])('%j', (toleration, expected) => {
-    expect(tolerates(toleration, taint)).toBe(expected);
-  });
-
   it('grant the shortest of their times', () => {
     const other: corev1.Taint = { key: 'o', effect: 'NoExecute' };
     const k: corev1.Toleration = { key: 'k', operator: 'Exists', tolerationSeconds: 300 };

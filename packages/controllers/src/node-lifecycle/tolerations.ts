@@ -1,13 +1,5 @@
 import type { corev1 } from '@k8ts/api';
-
-/** An empty key with Exists tolerates everything; an empty effect tolerates all effects. */
-export function tolerates(toleration: corev1.Toleration, taint: corev1.Taint): boolean {
-  const { key = '', effect = '', operator = 'Equal', value = '' } = toleration;
-  if (effect !== '' && effect !== taint.effect) return false;
-  if (key !== '' && key !== taint.key) return false;
-  if (key === '' && operator !== 'Exists') return false;
-  return operator === 'Exists' || (operator === 'Equal' && value === (taint.value ?? ''));
-}
+import { toleratesTaint } from '@k8ts/apimachinery';
 
 /**
  * How long a pod may stay on a node with these NoExecute taints, in seconds: 0 when one of them is not tolerated, Infinity
@@ -19,7 +11,7 @@ export function tolerationSeconds(
 ): number {
   let shortest = Infinity;
   for (const taint of taints) {
-    const toleration = tolerations.find((candidate) => tolerates(candidate, taint));
+    const toleration = tolerations.find((candidate) => toleratesTaint(candidate, taint));
     if (toleration === undefined) return 0;
     if (toleration.tolerationSeconds !== undefined)
       shortest = Math.min(shortest, Math.max(0, toleration.tolerationSeconds));

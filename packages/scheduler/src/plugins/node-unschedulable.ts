@@ -1,5 +1,5 @@
+import { toleratesTaint } from '@k8ts/apimachinery';
 import type { Plugin } from '../contract.ts';
-import { toleratesTaint } from './taint-toleration.ts';
 
 const TAINT = { key: 'node.kubernetes.io/unschedulable', effect: 'NoSchedule' } as const;
 

@@ -1,5 +1,5 @@
 import type { corev1 } from '@k8ts/api';
-import { labelSelectorFromObject, matchesLabels } from '@k8ts/apimachinery';
+import { labelSelectorFromObject, matchesLabels, toleratesTaint } from '@k8ts/apimachinery';
 import type { LabelSelector } from '@k8ts/apimachinery';
 import type { ClusterState } from '../cluster-state/cluster-state.ts';
 import { DomainSums } from '../cluster-state/domain-sums.ts';
@@ -7,7 +7,6 @@ import type { TopologyDomains } from '../cluster-state/node-table.ts';
 import type { PodCounter } from '../cluster-state/pod-counters.ts';
 import type { AcrossNodes, ClassPlugin, Plugin } from '../contract.ts';
 import { nodeMatcher } from './node-affinity.ts';
-import { toleratesTaint } from './taint-toleration.ts';
 
 const HOSTNAME = 'kubernetes.io/hostname';
 const MISMATCH = "node(s) didn't match pod topology spread constraints";

@@ -1,15 +1,18 @@
 import type { corev1 } from '@k8ts/api';
 import { describe, expect, it } from 'vitest';
 
-import { matchesNode } from './node-affinity.ts';
+import { matchesNode } from './node-selector.ts';
 
-const node: corev1.Node = { metadata: { name: 'n1', labels: { disk: 'ssd', cores: '8' } }, spec: {} };
+const node: corev1.Node = {
+  metadata: { name: 'n1', labels: { disk: 'ssd', cores: '8', slots: '8a', bytes: '9007199254740993' } },
+  spec: {},
+};
 type Term = corev1.NodeSelectorTerm;
 const expression = (key: string, operator: string, ...values: string[]): Term => ({
   matchExpressions: [{ key, operator: operator as 'In', values }],
 });
 
-describe('node affinity', () => {
+describe('the nodes that a pod asks for', () => {
   it.each<[string, Term[], boolean]>([
     ['In', [expression('disk', 'In', 'hdd', 'ssd')], true],
     ['In, not there', [expression('gpu', 'In', 'a')], false],
@@ -20,6 +23,10 @@ describe('node affinity', () => {
     ['Gt', [expression('cores', 'Gt', '4')], true],
     ['Lt', [expression('cores', 'Lt', '4')], false],
     ['Gt of no number', [expression('disk', 'Gt', '4')], false],
+    ['Gt of a number and more', [expression('slots', 'Gt', '4')], false],
+    ['Gt than no number', [expression('cores', 'Gt', '4x')], false],
+    ['Gt beyond what floats hold', [expression('bytes', 'Gt', '9007199254740992')], true],
+    ['a name that every object inherits', [expression('constructor', 'Exists')], false],
     ['one of several terms', [expression('disk', 'In', 'hdd'), expression('cores', 'Exists')], true],
     ['an empty term', [{}], false],
     ['no terms', [], false],
