@@ -26,6 +26,9 @@ export interface Wire extends Disposable {
   send(method: string, path: string, options?: WireRequest): Promise<Answer>;
 }
 
+/** An answer that does not come is a failure of its own, said where it happens. */
+const IDLE_LIMIT = 20_000;
+
 export async function createWire(cluster: Cluster): Promise<Wire> {
   const target = await kubeconfigTarget(parseKubeconfig(cluster.kubeconfig, 'kubeconfig'));
   const { ca, cert, key, server } = target.transport;
@@ -49,6 +52,7 @@ export async function createWire(cluster: Cluster): Promise<Wire> {
           },
         });
         outgoing.on('error', reject);
+        outgoing.setTimeout(IDLE_LIMIT, () => outgoing.destroy(new Error('no answer')));
         outgoing.on('response', (response) => {
           const chunks: Buffer[] = [];
           response.on('data', (chunk: Buffer) => chunks.push(chunk));
