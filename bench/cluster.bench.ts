@@ -23,71 +23,114 @@ const TEMPLATE: New<corev1.Pod>['spec'] = {
   containers: [{ name: 'app', image: 'app:1', resources: { requests: { cpu: '100m', memory: '128Mi' } } }],
 };
 
+const nodeCount = NODES.toLocaleString('en-US');
+const podCount = PODS.toLocaleString('en-US');
+
 setFlagsFromString('--expose-gc');
 const collectGarbage = runInNewContext('gc') as () => void;
 
 const only = process.argv[2] ?? '';
+if ('scheduling'.includes(only)) await scheduling();
 if ('manypods'.includes(only)) await manyPods();
 if ('deployment'.includes(only)) await oneDeployment();
 
-/** Single pods on many nodes; then what they cost while nothing happens. */
-async function manyPods(): Promise<void> {
+/** What the control plane does alone, as where kubelets are other machines: the nodes are there and do nothing. */
+async function scheduling(): Promise<void> {
   const started = performance.now();
   await using cluster = await Cluster.start({ nodes: NODES, serve: false });
+  await cluster.nodes.ready();
   const registration = performance.now() - started;
+  await Promise.all(cluster.nodes.names.map((name) => cluster.nodes.fail(name)));
+  await using pods = await watchPods(cluster);
+  const begun = performance.now();
+  const cpu = process.cpuUsage();
+  const created = createPods(cluster).then(() => performance.now() - begun);
+  const bound = await pods.until(({ bound }) => bound === PODS, begun);
+  report([
+    { name: `simulated nodes registered, ${nodeCount}`, value: NODES / (registration / 1000), unit: '/s' },
+    { name: 'pods created while they are scheduled', value: PODS / ((await created) / 1000), unit: '/s' },
+    { name: `pods scheduled, ${nodeCount} nodes`, value: PODS / (bound / 1000), unit: '/s' },
+    { name: 'one pod created and scheduled: CPU', value: (cpuSeconds(cpu) * 1e6) / PODS, unit: 'µs' },
+  ]);
+}
+
+/** Single pods on nodes that run them; then what they cost while nothing happens. */
+async function manyPods(): Promise<void> {
+  await using cluster = await Cluster.start({ nodes: NODES, serve: false });
+  await cluster.nodes.ready();
   await using pods = await watchPods(cluster);
   const before = heap();
 
   const begun = performance.now();
-  let next = 0;
-  const creator = async (): Promise<void> => {
-    const client = cluster.client.resource(corev1.pods, 'default');
-    while (next < PODS) await client.create(newPod(next++));
-  };
-  const created = Promise.all(Array.from({ length: CREATORS }, creator)).then(
-    () => performance.now() - begun,
-  );
-  const bound = await pods.until(({ bound }) => bound === PODS, begun);
+  let cpu = process.cpuUsage();
+  const created = createPods(cluster);
   const ready = await pods.until(({ ready }) => ready === PODS, begun);
+  const toReady = cpuSeconds(cpu);
+  await created;
   await sleep(short ? 500 : 5000); // events are written after what they tell of
   const bytes = heap() - before;
 
-  const cpu = process.cpuUsage();
+  cpu = process.cpuUsage();
   const idleFrom = performance.now();
   await sleep(IDLE_SECONDS * 1000);
-  const { user, system } = process.cpuUsage(cpu);
-  const load = (user + system) / 1000 / (performance.now() - idleFrom);
-
-  const [nodeCount, podCount] = [NODES.toLocaleString('en-US'), PODS.toLocaleString('en-US')];
+  const load = cpuSeconds(cpu) / ((performance.now() - idleFrom) / 1000);
   report([
-    { name: `simulated nodes registered, of ${nodeCount}`, value: NODES / (registration / 1000), unit: '/s' },
-    { name: `pods created while scheduled`, value: PODS / ((await created) / 1000), unit: '/s' },
-    { name: `pods scheduled on ${nodeCount} nodes`, value: PODS / (bound / 1000), unit: '/s' },
-    { name: `pods made ready on ${nodeCount} nodes`, value: PODS / (ready / 1000), unit: '/s' },
-    { name: `memory per pod, all components`, value: bytes / PODS / 1024, unit: 'KiB' },
-    { name: `idle CPU, ${nodeCount} nodes, ${podCount} pods`, value: load * 100, unit: '% of a core' },
+    {
+      name: `pods created, scheduled and made ready, ${nodeCount} nodes`,
+      value: PODS / (ready / 1000),
+      unit: '/s',
+    },
+    { name: 'one pod until it is ready: CPU', value: (toReady * 1e6) / PODS, unit: 'µs' },
+    { name: 'memory per pod, with its events, all components', value: bytes / PODS / 1024, unit: 'KiB' },
+    {
+      name: `idle with ${nodeCount} nodes and ${podCount} pods: CPU`,
+      value: load * 100,
+      unit: '% of a core',
+    },
   ]);
+}
+
+async function createPods(cluster: Cluster): Promise<void> {
+  const client = cluster.client.resource(corev1.pods, 'default');
+  let next = 0;
+  const creator = async (): Promise<void> => {
+    while (next < PODS) await client.create(newPod(next++));
+  };
+  await Promise.all(Array.from({ length: CREATORS }, creator));
 }
 
 /** One Deployment from its creation to all ready, and from its deletion to the last pod's end. */
 async function oneDeployment(): Promise<void> {
   await using cluster = await Cluster.start({ nodes: DEPLOYMENT_NODES, serve: false });
+  await cluster.nodes.ready();
   await using pods = await watchPods(cluster);
   const deployments = cluster.client.resource(appsv1.deployments, 'default');
   const what = `Deployment of ${REPLICAS.toLocaleString('en-US')} on ${DEPLOYMENT_NODES.toLocaleString('en-US')} nodes`;
 
   let begun = performance.now();
+  let cpu = process.cpuUsage();
   await deployments.create(newDeployment('web', REPLICAS));
   const bound = await pods.until(({ bound }) => bound === REPLICAS, begun);
   const ready = await pods.until(({ ready }) => ready === REPLICAS, begun);
+  const toReady = cpuSeconds(cpu);
   begun = performance.now();
+  cpu = process.cpuUsage();
   await deployments.delete('web', { propagationPolicy: 'Background' });
   const gone = await pods.until(({ present }) => present === 0, begun);
+  const toGone = cpuSeconds(cpu);
   report([
     { name: `${what}, all bound`, value: bound / 1000, unit: 's' },
     { name: `${what}, all ready`, value: ready / 1000, unit: 's' },
+    { name: `${what}, all ready: CPU`, value: toReady, unit: 's' },
     { name: `${what}, deleted with its pods`, value: gone / 1000, unit: 's' },
+    { name: `${what}, deleted with its pods: CPU`, value: toGone, unit: 's' },
   ]);
+}
+
+/** Of this process since `from`: the machine may be busy with other things, too. */
+function cpuSeconds(from: NodeJS.CpuUsage): number {
+  const { user, system } = process.cpuUsage(from);
+  return (user + system) / 1e6;
 }
 
 interface PodCounts {
