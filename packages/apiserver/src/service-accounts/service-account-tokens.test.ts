@@ -74,6 +74,16 @@ test('a token names its account, its pod and itself', () => {
     node: { name: 'node-1', uid: 'node-uid' },
   });
   expect(expiration).toBe(Math.floor(clock.now() / 1000) * 1000 + 3_600_000);
+  const now = Math.floor(clock.now() / 1000);
+  expect(JSON.parse(Buffer.from(token.split('.')[1] as string, 'base64url').toString())).toMatchObject({
+    iss: ISSUER,
+    sub: 'system:serviceaccount:default:builder',
+    aud: [ISSUER],
+    iat: now,
+    nbf: now,
+    exp: now + 3600,
+    'kubernetes.io': { namespace: 'default', pod: { name: 'web', uid: 'pod-uid' } },
+  });
   const accepted = tokens.authenticateToken(token, [ISSUER]);
   expect(accepted).toMatchObject({
     user: {

@@ -35,17 +35,15 @@ export function createTokenSignatures(keys: TokenKeys): TokenSignatures {
   });
   const signing = publicKeys.find(({ kid }) => kid === keyId(keys.privateKey)) ?? publicKeys[0];
   if (signing === undefined) throw new Error('service account tokens need a public key');
-  const sign = createSigner({
-    key: keys.privateKey,
-    algorithm: signing.algorithm,
-    kid: signing.kid,
-    noTimestamp: true, // iat is among the claims, by our clock
-  });
+  const signer = { key: keys.privateKey, algorithm: signing.algorithm, kid: signing.kid };
+  // The library takes `iat` from the claims, or from its own clock; without a timestamp it leaves it out altogether.
+  const signTimed = createSigner(signer);
+  const signUntimed = createSigner({ ...signer, noTimestamp: true });
   const verifiers = publicKeys.map(({ pem, algorithm }) =>
     createVerifier({ key: pem, algorithms: [algorithm], ignoreExpiration: true, ignoreNotBefore: true }),
   );
   return {
-    sign: (claims) => sign(claims as Record<string, unknown>),
+    sign: (claims) => ('iat' in claims ? signTimed : signUntimed)(claims as Record<string, unknown>),
     verify(token) {
       for (const verifier of verifiers) {
         try {
