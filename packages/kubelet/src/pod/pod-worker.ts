@@ -39,6 +39,7 @@ export class PodWorker {
   readonly #onGone: (worker: PodWorker) => void;
   #pod: Pod;
   #phase: 'syncing' | 'terminating' | 'terminated' = 'syncing';
+  #containersStopped = false;
   #admitted = false;
   #ending: PodEnding | undefined;
   /** Seconds; set by those who end a pod faster than it asks (eviction, shutdown). */
@@ -72,9 +73,12 @@ export class PodWorker {
     return this.#pod;
   }
 
-  /** Its containers are stopped and its resources are free again. */
+  /**
+   * Its containers are stopped for good, and what it had of the node is free for others. True before the API hears of it: the
+   * scheduler may send the next pod at once.
+   */
   get terminated(): boolean {
-    return this.#phase === 'terminated';
+    return this.#containersStopped;
   }
 
   /** The node counts the pod's requests from its admission to its end. */
@@ -444,6 +448,7 @@ export class PodWorker {
     if (state.containers.some(isRunning))
       throw new Error('detected running containers after a successful KillPod');
     host.probes.forget(this.uid);
+    this.#containersStopped = true;
     this.#report(state, true);
     await host.release(this.#pod);
     host.images.forget(this.uid);
