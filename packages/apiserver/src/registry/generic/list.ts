@@ -9,6 +9,7 @@ import {
   parseLabelSelector,
   SelectorError,
   StatusError,
+  zeroObjectOf,
   type FieldSelector,
   type LabelSelector,
 } from '@k8ts/apimachinery';
@@ -64,8 +65,8 @@ function checkField(served: ServedResource, field: string): void {
   if (field === 'metadata.namespace') return;
   const { strategy } = served;
   if (strategy?.selectableFields !== undefined) {
-    const offered = strategy.selectableFields({ metadata: { name: '' } });
-    if (field in offered) return;
+    const empty = { ...zeroObjectOf(served.storageSchema()), metadata: { name: '' } };
+    if (Object.hasOwn(strategy.selectableFields(empty), field)) return;
     throw badRequest(`field label not supported: ${field}`);
   }
   throw badRequest(`"${field}" is not a known field selector: only "metadata.name", "metadata.namespace"`);
