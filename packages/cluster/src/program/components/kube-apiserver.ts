@@ -1,0 +1,136 @@
+import { readFile } from 'node:fs/promises';
+import type { Stage } from '@k8ts/api';
+import {
+  createKubeApiServer,
+  networkKubelets,
+  parseTokenFile,
+  staticTokenAuthenticator,
+} from '@k8ts/apiserver';
+import { createMetrics, Scope, untilAborted } from '@k8ts/base';
+import { UserError } from '@k8ts/cli';
+import type { ComponentCommand } from '@k8ts/cli';
+import { controllerPermissions } from '@k8ts/controllers';
+import { openEtcdStore, openLmdbStore } from '@k8ts/store';
+import type { Store } from '@k8ts/store';
+import { apiDocs } from '../../api-docs.ts';
+import type { ActionContext } from '../actions.ts';
+import { flag, required } from './flags.ts';
+import type { Flags } from './flags.ts';
+
+export function kubeApiServer({ clock, random, logger }: ActionContext): ComponentCommand {
+  return {
+    name: 'kube-apiserver',
+    description: 'the API server alone',
+    flags: [
+      required('etcd-servers', 'URLs of etcd, separated by commas; or lmdb:DIRECTORY for the embedded store'),
+      flag('etcd-cafile', 'authority of etcd’s certificates'),
+      flag('etcd-certfile', 'client certificate for etcd'),
+      flag('etcd-keyfile', 'its key'),
+      flag('secure-port', 'port to serve HTTPS on', '6443'),
+      flag('bind-address', 'address to serve on', '0.0.0.0'),
+      flag('advertise-address', 'address by which pods reach this server'),
+      required('tls-cert-file', 'serving certificate'),
+      required('tls-private-key-file', 'its key'),
+      flag('client-ca-file', 'authority of clients’ certificates'),
+      flag('token-auth-file', 'static tokens'),
+      flag(
+        'service-account-issuer',
+        'issuer of service account tokens',
+        'https://kubernetes.default.svc.cluster.local',
+      ),
+      required('service-account-signing-key-file', 'key that signs service account tokens'),
+      flag('service-account-key-file', 'key whose tokens are accepted besides'),
+      flag('service-cluster-ip-range', 'cluster IPs of Services', '10.96.0.0/12'),
+      flag('service-node-port-range', 'node ports of Services', '30000-32767'),
+      flag('runtime-config', 'api/legacy=true serves the beta versions that older clients still ask for', ''),
+      flag('kubelet-certificate-authority', 'authority of kubelets’ certificates'),
+      flag('kubelet-client-certificate', 'client certificate for kubelets'),
+      flag('kubelet-client-key', 'its key'),
+    ],
+    async run(flags, signal) {
+      await using scope = new Scope();
+      const text = (name: string): Promise<string> => readFile(flags[name] as string, 'utf8');
+      const optional = async (name: string): Promise<string | undefined> =>
+        flags[name] === undefined ? undefined : text(name);
+      const privateKey = await text('service-account-signing-key-file');
+      const furtherKey = await optional('service-account-key-file');
+      const tokens = await optional('token-auth-file');
+      const clientCa = await optional('client-ca-file');
+      const kubeletCa = await optional('kubelet-certificate-authority');
+      const kubeletCert = await optional('kubelet-client-certificate');
+      const advertiseAddress = flags['advertise-address'];
+      const server = scope.use(
+        await createKubeApiServer({
+          store: scope.use(await openStore(flags, { clock, random, logger })),
+          clock,
+          random,
+          logger,
+          metrics: createMetrics(),
+          tls: {
+            cert: await text('tls-cert-file'),
+            key: await text('tls-private-key-file'),
+            ...(clientCa === undefined ? {} : { clientCa }),
+          },
+          port: Number(flags['secure-port']),
+          host: flags['bind-address'] as string,
+          ...(advertiseAddress === undefined ? {} : { advertiseAddress }),
+          stages: servedStages(flags['runtime-config'] as string),
+          issuer: flags['service-account-issuer'] as string,
+          serviceAccountKeys: {
+            privateKey,
+            publicKeys: furtherKey === undefined ? [privateKey] : [privateKey, furtherKey],
+          },
+          ...(tokens === undefined ? {} : { tokens: [staticTokenAuthenticator(parseTokenFile(tokens))] }),
+          serviceNetwork: {
+            clusterIpRanges: (flags['service-cluster-ip-range'] as string).split(','),
+            nodePorts: flags['service-node-port-range'] as string,
+          },
+          ...(kubeletCert === undefined
+            ? {}
+            : {
+                kubelets: networkKubelets({
+                  cert: kubeletCert,
+                  key: await text('kubelet-client-key'),
+                  ...(kubeletCa === undefined ? {} : { ca: kubeletCa }),
+                }),
+              }),
+          controllers: controllerPermissions,
+          docs: apiDocs,
+        }),
+      );
+      await server.listen();
+      await server.ready;
+      logger.info('serving', { address: server.address });
+      await untilAborted(signal);
+    },
+  };
+}
+
+/** `api/legacy`, `api/beta` and `api/alpha`, each `=true` or `=false`. Throws `UserError` for anything else. */
+function servedStages(text: string): Stage[] {
+  const stages: Stage[] = ['stable'];
+  for (const word of text.split(',').filter((part) => part !== '')) {
+    const match = /^api\/(legacy|beta|alpha)=(true|false)$/.exec(word);
+    if (match === null)
+      throw new UserError(
+        `--runtime-config takes api/legacy, api/beta and api/alpha, each =true or =false; this is ${word}`,
+      );
+    if (match[2] === 'true') stages.push(match[1] as Stage);
+  }
+  return stages;
+}
+
+async function openStore(flags: Flags, { clock, logger }: ActionContext): Promise<Store> {
+  const servers = flags['etcd-servers'] as string;
+  if (servers.startsWith('lmdb:')) return openLmdbStore({ directory: servers.slice(5), clock, logger });
+  const read = async (name: string): Promise<Buffer | undefined> =>
+    flags[name] === undefined ? undefined : readFile(flags[name]);
+  const [ca, cert, key] = [
+    await read('etcd-cafile'),
+    await read('etcd-certfile'),
+    await read('etcd-keyfile'),
+  ];
+  if (ca === undefined) return openEtcdStore({ endpoints: servers, clock, logger });
+  const client = cert === undefined || key === undefined ? {} : { cert, key };
+  return openEtcdStore({ endpoints: servers, clock, logger, tls: { ca, ...client } });
+}
