@@ -1,7 +1,10 @@
 export { every, realClock, sleep } from './clock.ts';
 export type { CancelTimer, Clock } from './clock.ts';
 export { VirtualClock } from './virtual-clock.ts';
+export { abortable, untilAborted } from './cancellation.ts';
 export { Scope } from './scope.ts';
+export { COMMAND_ENVIRONMENT, CommandError, runCommand } from './host-command.ts';
+export type { CommandOptions, RunCommand } from './host-command.ts';
 export { errorMessage, silentLogger } from './logger.ts';
 export type { LogFields, Logger } from './logger.ts';
 export { randomNameSuffix, seededRandom, systemRandom } from './random.ts';

@@ -1,4 +1,4 @@
-import { Scope, errorMessage } from '@k8ts/base';
+import { Scope, errorMessage, untilAborted } from '@k8ts/base';
 import type { Clock, Logger, Metrics, Random } from '@k8ts/base';
 import {
   createEventBroadcaster,
@@ -107,14 +107,9 @@ async function runControllers(manager: ControllerManagerOptions, signal: AbortSi
     running.push({ definition, controller, queue, logger: own });
   }
 
-  const stop = new AbortController();
-  const abort = (): void => stop.abort(signal.reason);
-  if (signal.aborted) abort();
-  signal.addEventListener('abort', abort, { once: true });
-  scope.defer(() => signal.removeEventListener('abort', abort));
   informers.start();
   try {
-    await informers.waitForSync(stop.signal);
+    await informers.waitForSync(signal);
   } catch {
     return; // stopped before the informers had synced
   }
@@ -123,7 +118,7 @@ async function runControllers(manager: ControllerManagerOptions, signal: AbortSi
     const workers = manager.workers?.[one.definition.name] ?? one.definition.workers;
     return runController(one, workers, scope.signal);
   });
-  await aborted(stop.signal);
+  await untilAborted(signal);
   for (const { queue } of running) queue.shutDown();
   // Reconciles under way are told to end by the scope's signal, and waited for.
   scope.run(Promise.all(work));
@@ -165,9 +160,4 @@ async function worker(
       queue.done(key);
     }
   }
-}
-
-function aborted(signal: AbortSignal): Promise<void> {
-  if (signal.aborted) return Promise.resolve();
-  return new Promise((resolve) => signal.addEventListener('abort', () => resolve(), { once: true }));
 }

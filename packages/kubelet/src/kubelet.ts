@@ -2,12 +2,11 @@ import { mkdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 
 import { corev1 } from '@k8ts/api';
-import { errorMessage, type Logger, Scope } from '@k8ts/base';
+import { abortable, errorMessage, type Logger, Scope } from '@k8ts/base';
 import { createEventRecorder, createInformerFactory, type EventRecorder, type Informer } from '@k8ts/client';
 
 import { admitPod } from './admission.ts';
 import { runBackground } from './background.ts';
-import { abortable } from './deadline.ts';
 import { ConfigObjects } from './config-objects.ts';
 import type { NodeDns } from './container/dns.ts';
 import { terminationMessage } from './container/termination-message.ts';

@@ -1,6 +1,6 @@
 import type { KubeObject, ResourceType } from '@k8ts/api';
 import { formatGroupVersion } from '@k8ts/apimachinery';
-import { sleep } from '@k8ts/base';
+import { abortable, sleep } from '@k8ts/base';
 import type { DiscoveredResource, Discovery, Informer } from '@k8ts/client';
 
 import type { ControllerContext } from '../contract.ts';
@@ -73,11 +73,10 @@ export class Monitors {
 
   /** Resolves when all types have been listed, or have had long enough to be. */
   async waitForSync(signal: AbortSignal): Promise<void> {
-    if (!this.#started)
-      await new Promise<void>((resolve) => {
-        this.#waiters.add(resolve);
-        signal.addEventListener('abort', () => resolve(), { once: true });
-      });
+    if (!this.#started) {
+      const started = new Promise<void>((resolve) => this.#waiters.add(resolve));
+      await abortable(started, signal).catch(() => undefined);
+    }
     const missing = [...this.#monitors.values()].filter(({ informer }) => !informer.synced);
     if (missing.length === 0) return;
     const limit = new AbortController();

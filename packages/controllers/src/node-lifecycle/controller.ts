@@ -1,6 +1,6 @@
 import { coordinationv1, corev1 } from '@k8ts/api';
 import { isConflict, isNotFound } from '@k8ts/apimachinery';
-import { errorMessage, sleep } from '@k8ts/base';
+import { abortable, errorMessage, sleep } from '@k8ts/base';
 import { objectKey } from '@k8ts/client';
 
 import type { Controller, ControllerContext, ControllerDefinition } from '../contract.ts';
@@ -304,10 +304,10 @@ class NodeLifecycle implements Controller {
     while (!signal.aborted) {
       const active = [...this.#zones.values()].some(({ size, rate }) => size > 0 && rate > 0);
       if (!active) {
-        await new Promise<void>((resolve) => {
+        const woken = new Promise<void>((resolve) => {
           this.#wake = resolve;
-          signal.addEventListener('abort', () => resolve(), { once: true });
         });
+        await abortable(woken, signal).catch(() => undefined); // aborted: the loop ends
         continue;
       }
       for (const queue of this.#zones.values()) {

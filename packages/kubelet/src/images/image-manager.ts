@@ -1,4 +1,4 @@
-import { type Clock, errorMessage } from '@k8ts/base';
+import { abortable, type Clock, errorMessage } from '@k8ts/base';
 import type { EventRecorder, ObjectIdentity } from '@k8ts/client';
 import {
   type Image,
@@ -8,7 +8,6 @@ import {
   type RegistryAuth,
 } from '@k8ts/cri';
 
-import { abortable } from '../deadline.ts';
 import { type BackOff, createBackOff } from '../pod/back-off.ts';
 import { podUid } from '../pod/pod-spec.ts';
 import type { Pod } from '../pod/types.ts';

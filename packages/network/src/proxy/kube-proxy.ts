@@ -1,15 +1,13 @@
 import { networkInterfaces } from 'node:os';
 
 import { corev1, discoveryv1 } from '@k8ts/api';
-import { Scope } from '@k8ts/base';
-import type { Clock, Logger, Metrics } from '@k8ts/base';
+import { Scope, abortable, runCommand } from '@k8ts/base';
+import type { Clock, Logger, Metrics, RunCommand } from '@k8ts/base';
 import type { EventRecorder, InformerFactory } from '@k8ts/client';
 import { findProgram } from '@k8ts/cri';
 
 import { cidrContains, familyOf, parseCidr } from '../address.ts';
 import type { IpFamily } from '../address.ts';
-import { runCommand } from '../host/command.ts';
-import type { RunCommand } from '../host/command.ts';
 import { requireNetworkHost } from '../host/programs.ts';
 import type { ProxyNode } from './contract.ts';
 import { FamilyProxy } from './family-proxy.ts';
@@ -174,7 +172,8 @@ export async function startKubeProxy(options: KubeProxyOptions): Promise<KubePro
         scope.signal,
       ),
     );
-    const ready = abortable(Promise.all(proxies.map(({ ready: synced }) => synced)), scope.signal);
+    const synced = Promise.all(proxies.map((proxy) => proxy.ready)).then(() => undefined);
+    const ready = abortable(synced, scope.signal);
     scope.run(ready);
     return {
       ready,
@@ -186,13 +185,6 @@ export async function startKubeProxy(options: KubeProxyOptions): Promise<KubePro
     await scope[Symbol.asyncDispose]();
     throw error;
   }
-}
-
-function abortable(work: Promise<unknown>, signal: AbortSignal): Promise<void> {
-  return new Promise((resolve, reject) => {
-    signal.addEventListener('abort', () => reject(signal.reason as Error), { once: true });
-    void work.then(() => resolve());
-  });
 }
 
 /** Removes what `startKubeProxy` left in the kernel, for when the program that started it is gone. */

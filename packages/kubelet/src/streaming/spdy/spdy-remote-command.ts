@@ -1,7 +1,7 @@
 import { Writable } from 'node:stream';
 
 import type { Status } from '@k8ts/apimachinery';
-import type { Clock } from '@k8ts/base';
+import { abortable, type Clock } from '@k8ts/base';
 
 import { withDeadline } from '../../deadline.ts';
 import {
@@ -53,10 +53,10 @@ export async function spdyRemoteCommand(
   try {
     await withDeadline(clock, STREAM_CREATION_TIMEOUT, gone.signal, async (signal) => {
       while (!complete()) {
-        await new Promise<void>((resolve, reject) => {
+        const stream = new Promise<void>((resolve) => {
           arrived = resolve;
-          signal.addEventListener('abort', () => reject(signal.reason as Error), { once: true });
         });
+        await abortable(stream, signal);
       }
     });
   } catch {
