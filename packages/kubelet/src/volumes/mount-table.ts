@@ -1,8 +1,5 @@
-import { execFile } from 'node:child_process';
 import { readFile } from 'node:fs/promises';
-import { promisify } from 'node:util';
-
-const run = promisify(execFile);
+import { CommandError, runCommand } from '@k8ts/base';
 
 /** What volumes need of the machine's mounts; tests give another. */
 export interface Mounter {
@@ -18,19 +15,18 @@ export interface Mounter {
 export const linuxMounter: Mounter = {
   async mountTmpfs(target, sizeLimit) {
     const options = sizeLimit === undefined ? 'mode=0777' : `mode=0777,size=${sizeLimit}`;
-    await run('mount', ['-t', 'tmpfs', '-o', options, 'tmpfs', target]);
+    await runCommand('mount', ['-t', 'tmpfs', '-o', options, 'tmpfs', target]);
   },
   async bind(source, target) {
-    await run('mount', ['--bind', source, target]);
+    await runCommand('mount', ['--bind', source, target]);
   },
   async unmount(target) {
     try {
-      await run('umount', ['--', target]);
+      await runCommand('umount', ['--', target]);
     } catch (error) {
-      const text = String((error as { stderr?: unknown }).stderr ?? error);
-      if (/not mounted|no mount point|not found/i.test(text)) return;
+      if (error instanceof CommandError && /not mounted|no mount point|not found/i.test(error.stderr)) return;
       // Somebody still has a file open there: it goes when they close it.
-      await run('umount', ['--lazy', '--', target]);
+      await runCommand('umount', ['--lazy', '--', target]);
     }
   },
   async below(directory) {

@@ -1,11 +1,11 @@
 import { readdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 
+import { runCommand } from '@k8ts/base';
 import { findProgram } from '@k8ts/cri';
 import type { PortMapping } from '@k8ts/cri';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 
-import { runCommand } from '../host/command.ts';
 import { NetworkLab } from '../testing/network-lab.ts';
 import { destroyBridgeNetwork } from './bridge-network.ts';
 

@@ -1,13 +1,11 @@
 import { readFile, writeFile } from 'node:fs/promises';
 
-import { errorMessage } from '@k8ts/base';
-import type { Logger } from '@k8ts/base';
+import { CommandError, errorMessage, runCommand } from '@k8ts/base';
+import type { Logger, RunCommand } from '@k8ts/base';
 import type { PodNetwork, PodNetworkRequest } from '@k8ts/cri';
 
 import { formatCidr, parseCidr } from '../address.ts';
 import type { Cidr } from '../address.ts';
-import { CommandError, runCommand } from '../host/command.ts';
-import type { RunCommand } from '../host/command.ts';
 import { requireNetworkHost } from '../host/programs.ts';
 import { AddressPool } from './address-pool.ts';
 import { bridgeTable, hostPortElements, hostPortKeys, tableOf } from './bridge-rules.ts';

@@ -1,7 +1,5 @@
-import type { Logger } from '@k8ts/base';
+import type { Logger, RunCommand } from '@k8ts/base';
 import { findProgram } from '@k8ts/cri';
-
-import type { RunCommand } from '../host/command.ts';
 
 /**
  * Docker and some firewalls set the policy of the machine's FORWARD chain to drop, which no rule in a table of ours can

@@ -1,6 +1,6 @@
 import { readFile } from 'node:fs/promises';
 
-import type { RunCommand } from '../host/command.ts';
+import type { RunCommand } from '@k8ts/base';
 
 /** What `ip -json -details address show` tells of an interface, as far as it is read here. */
 export interface HostLink {

@@ -1,7 +1,6 @@
-import { silentLogger } from '@k8ts/base';
+import { CommandError, silentLogger } from '@k8ts/base';
 import { describe, expect, it } from 'vitest';
 
-import { CommandError } from '../host/command.ts';
 import { testService, testSlice } from '../testing/service-objects.ts';
 import { deleteStaleUdpFlows, parseFlows } from './conntrack.ts';
 import type { ServicePlan } from './contract.ts';

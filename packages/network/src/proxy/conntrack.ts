@@ -1,10 +1,8 @@
-import { errorMessage } from '@k8ts/base';
-import type { Logger } from '@k8ts/base';
+import { CommandError, errorMessage } from '@k8ts/base';
+import type { Logger, RunCommand } from '@k8ts/base';
 
 import { canonicalAddress } from '../address.ts';
 import type { IpFamily } from '../address.ts';
-import { CommandError } from '../host/command.ts';
-import type { RunCommand } from '../host/command.ts';
 import type { ServicePlan } from './contract.ts';
 
 /** One UDP flow that the kernel remembers. */

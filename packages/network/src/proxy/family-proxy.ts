@@ -1,8 +1,7 @@
 import type { corev1, discoveryv1 } from '@k8ts/api';
-import type { Clock, Logger } from '@k8ts/base';
+import type { Clock, Logger, RunCommand } from '@k8ts/base';
 
 import type { IpFamily } from '../address.ts';
-import type { RunCommand } from '../host/command.ts';
 import { deleteStaleUdpFlows } from './conntrack.ts';
 import type { ProxyMode, ProxyNode, ServicePlan } from './contract.ts';
 import type { ProxyMetrics } from './proxy-metrics.ts';

@@ -1,10 +1,9 @@
 import { corev1, discoveryv1 } from '@k8ts/api';
-import { Scope, createMetrics, realClock, silentLogger, systemRandom } from '@k8ts/base';
+import { Scope, createMetrics, realClock, runCommand, silentLogger, systemRandom } from '@k8ts/base';
 import { createInformerFactory } from '@k8ts/client';
 import { FakeApi } from '@k8ts/client/testing';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 
-import { runCommand } from '../host/command.ts';
 import { NetworkLab } from '../testing/network-lab.ts';
 import type { LabPod } from '../testing/network-lab.ts';
 import { testService, testSlice } from '../testing/service-objects.ts';

@@ -1,6 +1,5 @@
-import type { Clock, Logger } from '@k8ts/base';
+import type { Clock, Logger, RunCommand } from '@k8ts/base';
 
-import type { RunCommand } from '../host/command.ts';
 import type { ProxyMode, ProxyModeOptions } from './contract.ts';
 import { createNftablesMode } from './nftables/nftables-mode.ts';
 

@@ -4,12 +4,11 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
-import { Scope, silentLogger } from '@k8ts/base';
+import { Scope, runCommand, silentLogger } from '@k8ts/base';
 import type { PodNetworkRequest, PortMapping } from '@k8ts/cri';
 
 import { createBridgeNetwork } from '../bridge/bridge-network.ts';
 import type { BridgeNetwork, BridgeNetworkOptions } from '../bridge/bridge-network.ts';
-import { runCommand } from '../host/command.ts';
 
 /** Answers each TCP connection and each UDP packet with its name and who asked; arguments: name, address, ports. */
 const SERVER = `

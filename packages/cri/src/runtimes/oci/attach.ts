@@ -2,9 +2,9 @@ import { spawn } from 'node:child_process';
 import { constants, watch } from 'node:fs';
 import { open } from 'node:fs/promises';
 import type { FileHandle } from 'node:fs/promises';
+import { COMMAND_ENVIRONMENT } from '@k8ts/base';
 import type { AttachRequest, ContainerStreams } from '../../contract.ts';
 import { parseLogRecord } from '../../logs/cri-log.ts';
-import { COMMAND_ENVIRONMENT } from './command.ts';
 
 export interface AttachContext {
   readonly bundle: string;

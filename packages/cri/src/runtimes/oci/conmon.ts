@@ -1,6 +1,6 @@
 import { spawn } from 'node:child_process';
 import { dirname } from 'node:path';
-import { COMMAND_ENVIRONMENT, CommandError } from './command.ts';
+import { COMMAND_ENVIRONMENT, CommandError } from '@k8ts/base';
 import type { CreateOptions } from './container-runner.ts';
 import type { ContainerPaths } from './layout.ts';
 
@@ -38,7 +38,7 @@ export async function createUnderConmon(
     });
     let text = '';
     let complaints = '';
-    child.on('error', (error) => reject(new CommandError('conmon', null, error.message)));
+    child.on('error', (error) => reject(new CommandError('conmon', undefined, error.message)));
     child.stderr?.setEncoding('utf8').on('data', (chunk: string) => (complaints += chunk));
     const sync = child.stdio[3] as NodeJS.ReadableStream;
     sync.setEncoding('utf8');
@@ -51,7 +51,7 @@ export async function createUnderConmon(
       // The conmon in the background keeps these open; what it says later nobody needs.
       (sync as unknown as { destroy(): void }).destroy();
       child.stderr?.destroy();
-      if (text === '') reject(new CommandError('conmon', child.exitCode, complaints));
+      if (text === '') reject(new CommandError('conmon', child.exitCode ?? undefined, complaints));
       else resolve(text);
     };
   });

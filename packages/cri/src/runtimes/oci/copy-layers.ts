@@ -1,6 +1,6 @@
 import { lstat, mkdir, readFile, readdir, rm } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
-import { run } from './command.ts';
+import { runCommand } from '@k8ts/base';
 
 /**
  * Makes a root file system by copying layers over each other, for places where no overlay can be mounted (an overlay
@@ -16,7 +16,7 @@ export async function copyLayers(layers: readonly string[], target: string): Pro
       for (const path of await opaqueDirectories(layer)) await empty(join(target, path));
     }
     // `cp -a` copies whiteout devices too; they are taken away behind it.
-    await run('cp', ['--archive', '--reflink=auto', `${layer}/.`, target]);
+    await runCommand('cp', ['--archive', '--reflink=auto', `${layer}/.`, target]);
     await removeWhiteouts(layer, target);
   }
 }

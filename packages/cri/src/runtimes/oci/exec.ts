@@ -2,7 +2,7 @@ import { spawn } from 'node:child_process';
 import type { ChildProcess } from 'node:child_process';
 import { readFile, readdir, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { sleep } from '@k8ts/base';
+import { COMMAND_ENVIRONMENT, runCommand, sleep } from '@k8ts/base';
 import type { Clock, Logger } from '@k8ts/base';
 import { ExecTimeoutError } from '../../contract.ts';
 import type {
@@ -12,7 +12,6 @@ import type {
   ExitStatus,
   TerminalSize,
 } from '../../contract.ts';
-import { COMMAND_ENVIRONMENT, run } from './command.ts';
 import type { CommandFiles, ContainerRunner, ProgramCall } from './container-runner.ts';
 import type { ContainerPaths } from './layout.ts';
 import type { OciProcess, OciSpec } from './oci-spec.ts';
@@ -229,7 +228,7 @@ function followSizes(
       if (stopped || next.done || pid === 0) return;
       const { width, height } = next.value;
       const size = ['rows', String(height), 'cols', String(width)];
-      await run('stty', ['-F', `/proc/${pid}/fd/0`, ...size]).catch(() => undefined); // ended meanwhile
+      await runCommand('stty', ['-F', `/proc/${pid}/fd/0`, ...size]).catch(() => undefined); // ended meanwhile
     }
   })().catch(() => undefined); // the client's stream broke: the command's end is seen elsewhere
   return {

@@ -1,6 +1,6 @@
 import { access, constants, readFile, statfs } from 'node:fs/promises';
 import { delimiter, join } from 'node:path';
-import { COMMAND_ENVIRONMENT, run } from './command.ts';
+import { COMMAND_ENVIRONMENT, runCommand } from '@k8ts/base';
 import { detectCgroups } from './cgroups.ts';
 import type { Cgroups } from './cgroups.ts';
 
@@ -99,7 +99,7 @@ export async function inspectHost(program?: ContainerProgram): Promise<Host> {
 }
 
 async function programVersion(path: string): Promise<string> {
-  return /version (\S+)/.exec((await run(path, ['--version'])).stdout)?.[1] ?? 'unknown';
+  return /version (\S+)/.exec(await runCommand(path, ['--version']))?.[1] ?? 'unknown';
 }
 
 const OVERLAY_MAGIC = 0x794c7630;

@@ -1,6 +1,6 @@
 import { chmod, mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { CommandError, run } from './command.ts';
+import { CommandError, runCommand } from '@k8ts/base';
 import { createUnderConmon } from './conmon.ts';
 import type { CommandFiles, ContainerRunner, CreateOptions, ProgramCall } from './container-runner.ts';
 import type { Host } from './host.ts';
@@ -78,7 +78,7 @@ export class OciRuntime implements ContainerRunner {
 
   async #run(...parts: string[]): Promise<void> {
     const { program, args } = this.#call(...parts);
-    await run(program, args);
+    await runCommand(program, args);
   }
 
   #call(...parts: string[]): ProgramCall {

@@ -1,5 +1,5 @@
 import { spawn } from 'node:child_process';
-import { COMMAND_ENVIRONMENT } from './command.ts';
+import { COMMAND_ENVIRONMENT } from '@k8ts/base';
 
 /**
  * One connection to a port on the loopback of a sandbox. A process has to enter the network namespace for it, and Node

@@ -1,6 +1,6 @@
 import { mkdir, readFile } from 'node:fs/promises';
 import { join, relative } from 'node:path';
-import { run } from './command.ts';
+import { runCommand } from '@k8ts/base';
 import { copyLayers } from './copy-layers.ts';
 
 /** The kernel takes one page of mount options. */
@@ -24,7 +24,7 @@ export async function mountRootfs(request: RootfsRequest): Promise<void> {
   if (!request.overlay) {
     const copy = join(state, 'rootfs');
     await copyLayers(layers, copy);
-    await run('mount', ['--bind', copy, target]);
+    await runCommand('mount', ['--bind', copy, target]);
     return;
   }
   const upper = join(state, 'upper');
@@ -32,7 +32,7 @@ export async function mountRootfs(request: RootfsRequest): Promise<void> {
   await mkdir(upper, { recursive: true, mode: 0o755 });
   await mkdir(work, { recursive: true, mode: 0o700 });
   const options = overlayOptions(layers, request.layersRoot);
-  await run(
+  await runCommand(
     'mount',
     ['-t', 'overlay', 'overlay', '-o', `${options},upperdir=${upper},workdir=${work}`, target],
     {
@@ -50,11 +50,11 @@ export async function mountImageReadonly(
   await mkdir(target, { recursive: true, mode: 0o755 });
   const [only] = layers;
   if (only !== undefined && layers.length === 1) {
-    await run('mount', ['--bind', '-o', 'ro', only, target]);
+    await runCommand('mount', ['--bind', '-o', 'ro', only, target]);
     return;
   }
   const options = overlayOptions(layers, layersRoot);
-  await run('mount', ['-t', 'overlay', 'overlay', '-o', `ro,${options}`, target], { cwd: layersRoot });
+  await runCommand('mount', ['-t', 'overlay', 'overlay', '-o', `ro,${options}`, target], { cwd: layersRoot });
 }
 
 function overlayOptions(layers: readonly string[], layersRoot: string): string {
@@ -73,7 +73,7 @@ function overlayOptions(layers: readonly string[], layersRoot: string): string {
 /** Unmounts `target` and whatever is mounted below it. Not mounted is fine. */
 export async function unmount(target: string): Promise<void> {
   if (!(await isMounted(target))) return;
-  await run('umount', ['--lazy', '--recursive', target]).catch(async (error: unknown) => {
+  await runCommand('umount', ['--lazy', '--recursive', target]).catch(async (error: unknown) => {
     if (await isMounted(target)) throw error;
   });
 }

@@ -1,10 +1,9 @@
 import { copyFile, mkdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { hostname as machineName } from 'node:os';
 import { spawn } from 'node:child_process';
-import { sleep } from '@k8ts/base';
+import { COMMAND_ENVIRONMENT, runCommand, sleep } from '@k8ts/base';
 import type { Clock } from '@k8ts/base';
 import type { PodSandboxConfig } from '../../contract.ts';
-import { COMMAND_ENVIRONMENT, run } from './command.ts';
 import type { SandboxPaths } from './layout.ts';
 import { identifyProcess } from './records.ts';
 import type { ProcessIdentity } from './records.ts';
@@ -58,7 +57,7 @@ export async function setUpSandbox(
   if (ownIpc) {
     await pin('ipc', paths.ipc);
     await mkdir(paths.shm, { mode: 0o1777 });
-    await run('mount', [
+    await runCommand('mount', [
       '-t',
       'tmpfs',
       '-o',
@@ -70,7 +69,7 @@ export async function setUpSandbox(
   const settings = Object.entries(sysctls).map(([name, value]) => `${sysctlPath(name)}=${value}`);
   if (flags.length > 0) {
     const hostname = ownNetwork ? config.hostname : '';
-    await run('unshare', [
+    await runCommand('unshare', [
       ...flags,
       'sh',
       '-c',

@@ -1,8 +1,6 @@
-import { errorMessage } from '@k8ts/base';
-import type { Clock, Logger } from '@k8ts/base';
+import { CommandError, errorMessage } from '@k8ts/base';
+import type { Clock, Logger, RunCommand } from '@k8ts/base';
 
-import { CommandError } from '../../host/command.ts';
-import type { RunCommand } from '../../host/command.ts';
 import type { ProxyMode, ProxyModeOptions, ServicePlan } from '../contract.ts';
 import { baseRules, rangesOf } from './base-rules.ts';
 import { isAffinitySet, isServiceChain } from './names.ts';
