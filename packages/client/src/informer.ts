@@ -144,15 +144,16 @@ export class SharedInformer<T extends KubeObject> implements Informer<T> {
   }
 
   #put(object: T): void {
-    const known = this.#objects.byKey(objectKey(object));
+    const key = objectKey(object);
+    const known = this.#objects.byKey(key);
     if (known !== undefined) {
       const { uid, resourceVersion } = known.metadata;
       // The same state again, as after listing anew.
       if (resourceVersion === object.metadata.resourceVersion && uid === object.metadata.uid) return;
       // Deleted and made again under the same name while the watch was away: two objects, not one that changed.
-      if (uid !== object.metadata.uid) this.#remove(objectKey(known), undefined);
+      if (uid !== object.metadata.uid) this.#remove(key, undefined);
     }
-    const previous = this.#objects.set(object);
+    const previous = this.#objects.set(key, object);
     for (const { handler } of this.#registrations)
       this.#tell(() =>
         previous === undefined ? handler.added?.(object) : handler.updated?.(object, previous),

@@ -1,27 +1,25 @@
-/** A map of limited size: what has not been set for longest goes first. */
+/**
+ * A map of limited size. It holds the `limit` keys set last and up to as many older ones, of which all go at once: to drop
+ * a Map's first key for each new one costs more and more, since iterating passes over what has been deleted.
+ */
 export class LruMap<K, V> {
   readonly #limit: number;
-  readonly #entries = new Map<K, V>(); // insertion order is age
+  #recent = new Map<K, V>();
+  #older = new Map<K, V>();
 
   constructor(limit: number) {
     this.#limit = limit;
   }
 
-  get size(): number {
-    return this.#entries.size;
-  }
-
   get(key: K): V | undefined {
-    return this.#entries.get(key);
+    return this.#recent.has(key) ? this.#recent.get(key) : this.#older.get(key);
   }
 
   set(key: K, value: V): void {
-    this.#entries.delete(key);
-    this.#entries.set(key, value);
-    if (this.#entries.size <= this.#limit) return;
-    for (const oldest of this.#entries.keys()) {
-      this.#entries.delete(oldest);
-      return;
+    if (this.#recent.size >= this.#limit && !this.#recent.has(key)) {
+      this.#older = this.#recent;
+      this.#recent = new Map();
     }
+    this.#recent.set(key, value);
   }
 }

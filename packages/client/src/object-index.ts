@@ -1,7 +1,6 @@
 import type { KubeObject } from '@k8ts/api';
 
 import type { Lister } from './contract.ts';
-import { objectKey } from './controller-ref.ts';
 
 type IndexValues<T> = (object: T) => readonly string[];
 
@@ -60,9 +59,8 @@ export class ObjectIndex<T extends KubeObject> implements Lister<T> {
     return this.#objects.values();
   }
 
-  /** Returns what was there before. */
-  set(object: T): T | undefined {
-    const key = objectKey(object);
+  /** `key` is the object's. Returns what was there before. */
+  set(key: string, object: T): T | undefined {
     const previous = this.#objects.get(key);
     this.#objects.set(key, object);
     for (const index of this.#allIndexes()) {

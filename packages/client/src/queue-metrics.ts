@@ -60,7 +60,7 @@ export function createQueueMetrics(metrics: Metrics, clock: Clock, name: string)
   const startedAt = new Map<string, number>();
   let cancel: CancelTimer | undefined;
 
-  // The timer runs only while something is worked on, so that an idle process sleeps.
+  // The timer ends when nothing is worked on, so that an idle process sleeps; most work is done before it fires at all.
   const refresh = (): void => {
     let total = 0;
     let oldest = 0;
@@ -95,11 +95,6 @@ export function createQueueMetrics(metrics: Metrics, clock: Clock, name: string)
       if (start === undefined) return;
       startedAt.delete(key);
       work.observe((clock.monotonic() - start) / 1000, of);
-      if (startedAt.size > 0) return;
-      cancel?.();
-      cancel = undefined;
-      unfinished.set(0, of);
-      longest.set(0, of);
     },
     stop: () => {
       cancel?.();

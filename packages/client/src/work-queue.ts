@@ -38,6 +38,8 @@ export function createWorkQueue(options: WorkQueueOptions): WorkQueue {
   const { clock, metrics } = options;
   const rateLimiter = options.rateLimiter ?? defaultRateLimiter(clock);
   const waiting = new Set<string>(); // in order of arrival
+  // Goes along the keys as they are taken: a new iterator would have to pass all that have been taken before.
+  let arrivals = waiting.values();
   const processing = new Set<string>();
   const again = new Set<string>(); // added while processing
   const delayed = new Map<string, { readonly due: number; readonly cancel: CancelTimer }>();
@@ -93,10 +95,12 @@ export function createWorkQueue(options: WorkQueueOptions): WorkQueue {
     forget: (key) => rateLimiter.forget(key),
     retries: (key) => rateLimiter.retries(key),
     get: () => {
-      for (const key of waiting) {
-        waiting.delete(key);
-        hand(key);
-        return Promise.resolve(key);
+      let next = arrivals.next();
+      if (next.done === true) next = (arrivals = waiting.values()).next();
+      if (next.done !== true) {
+        waiting.delete(next.value);
+        hand(next.value);
+        return Promise.resolve(next.value);
       }
       if (shuttingDown) return Promise.resolve(undefined);
       return new Promise((resolve) => idleWorkers.push(resolve));
