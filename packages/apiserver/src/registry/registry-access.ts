@@ -3,6 +3,7 @@ import { notFound } from '@k8ts/apimachinery';
 import type { UserInfo } from '../authentication/contract.ts';
 import type { ObjectRecord } from '../storage/object-record.ts';
 import type { ResourceStorage } from '../storage/resource-storage.ts';
+import { copyJson } from './generic/copy-json.ts';
 import { createObject } from './generic/create.ts';
 import { deleteObject } from './generic/delete.ts';
 import type { RegistryServices, WriteScope } from './generic/scope.ts';
@@ -78,7 +79,7 @@ export function createRegistryAccess(
       const outcome = await updateObject(scopeOf(type, namespace, name, options.dryRun === true), {
         draft: (old) => {
           const object = (old as ObjectRecord).object as T;
-          const draft = structuredClone(object) as Draft<T>;
+          const draft = copyJson(object) as Draft<T>;
           change(draft, object);
           return draft as Draft<KubeObject>;
         },
@@ -95,7 +96,7 @@ export function createRegistryAccess(
       options: { readonly dryRun?: boolean } = {},
     ) {
       const served = servedOf(type);
-      const draft = withSchemaDefaults(served, structuredClone(object) as Draft<KubeObject>);
+      const draft = withSchemaDefaults(served, copyJson(object) as Draft<KubeObject>);
       draft.apiVersion = served.storage.encoding.apiVersion;
       draft.kind = served.storage.info.kind;
       served.strategy?.setDefaults?.(draft);
