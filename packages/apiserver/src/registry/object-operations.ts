@@ -11,14 +11,7 @@ import { objectResult, type Result } from '../request/result.ts';
 import type { ObjectRecord } from '../storage/object-record.ts';
 import { check } from '../steps/authorize.ts';
 import { createObject, type Written } from './generic/create.ts';
-import {
-  decodeBody,
-  decodePatched,
-  parsePatchText,
-  readBody,
-  type Body,
-  type ExpectedKind,
-} from './generic/decode.ts';
+import { decodeBody, decodePatched, readBody, type Body, type ExpectedKind } from './generic/decode.ts';
 import { manageApply, manageUpdate, type FieldManagement } from './generic/field-management.ts';
 import { deleteCollection } from './generic/delete-collection.ts';
 import { deleteOptionsOf } from './generic/delete-options.ts';
@@ -248,7 +241,7 @@ export async function patch(
   context: RequestContext,
 ): Promise<Result> {
   const type = patchTypeOf(context);
-  const read = await readPatch(context, type, parsePatchText);
+  const read = await readPatch(context, type);
   const options = writeOptions(context.query, 'PatchOptions', type === 'apply');
   const scope = writeScope(handlers, served, context, options);
   const management = fieldManagement(handlers, served, context, options);

@@ -5,7 +5,7 @@ import type { RequestContext } from '../request/request-context.ts';
 import { objectResult, type Result } from '../request/result.ts';
 import type { ObjectRecord } from '../storage/object-record.ts';
 import type { ScaleAccess } from './contract.ts';
-import { decodeBody, parsePatchText, readBody } from './generic/decode.ts';
+import { decodeBody, readBody } from './generic/decode.ts';
 import { writeOptions, type WriteOptions } from './generic/options.ts';
 import { applyPatchTo, patchTypeOf, readPatch } from './generic/patch.ts';
 import { updateObject } from './generic/update.ts';
@@ -79,7 +79,7 @@ async function patchedScale(
 ): Promise<WantedScale> {
   const type = patchTypeOf(context);
   const options = writeOptions(context.query, 'PatchOptions', type === 'apply');
-  const read = await readPatch(context, type, parsePatchText);
+  const read = await readPatch(context, type);
   // Scales have no lists that merge by key, so an apply is a merge of what it names.
   const patch = type === 'apply' ? { ...read, type: 'merge' as const } : read;
   const scaleServed: ServedResource = { ...served, schema: () => expectedScale().schema };

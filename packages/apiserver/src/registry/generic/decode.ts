@@ -1,14 +1,12 @@
 import type { Draft, KubeObject, Schema } from '@k8ts/api';
 import {
   badRequest,
-  BodyError,
   cannotBeHandled,
   DecodeError,
   decodeObject,
   decodeProtobuf,
   fromStatus,
   normalizeObject,
-  parseBody,
   ProtobufError,
   readProtobufEnvelope,
   strictDecodingError,
@@ -18,7 +16,6 @@ import {
 } from '@k8ts/apimachinery';
 import type { RequestContext } from '../../request/request-context.ts';
 import { copyJson } from './copy-json.ts';
-import type { PatchType } from './patch.ts';
 
 /** What upstream reads of one request at most (MaxRequestBodyBytes). */
 export const MAX_BODY_BYTES: number = 3 * 1024 * 1024;
@@ -195,24 +192,5 @@ export function decodePatched(
       details: { causes: [{ reason: 'FieldValueInvalid', message: body, field: 'patch' }] },
       code: 422,
     });
-  }
-}
-
-/** Parses the text of a patch: JSON, or YAML for server-side apply. Throws 400. */
-export function parsePatchText(
-  text: string,
-  type: PatchType,
-): { readonly value: unknown; readonly strictErrors: readonly string[] } {
-  try {
-    const { value, strictErrors } = parseBody(text, type === 'apply' ? 'yaml' : 'json', true);
-    return {
-      value,
-      strictErrors: type === 'json' ? strictErrors.map((error) => `json patch ${error}`) : strictErrors,
-    };
-  } catch (error) {
-    if (!(error instanceof BodyError)) throw error;
-    throw badRequest(
-      type === 'apply' ? `error decoding YAML: ${error.message}` : `error decoding patch: ${error.message}`,
-    );
   }
 }

@@ -4,7 +4,9 @@ import {
   applyJsonPatch,
   applyStrategicMergePatch,
   badRequest,
+  BodyError,
   jsonPatchUnknownFields,
+  parseBody,
   unsupportedMediaType,
   type JsonObject,
   type JsonValue,
@@ -41,26 +43,35 @@ export function patchTypeOf(context: RequestContext): PatchType {
 }
 
 /** Reads and parses the patch. Throws 400 and 413. */
-export async function readPatch(
-  context: RequestContext,
-  type: PatchType,
-  parse: (
-    text: string,
-    type: PatchType,
-  ) => { readonly value: unknown; readonly strictErrors: readonly string[] },
-): Promise<Patch> {
+export async function readPatch(context: RequestContext, type: PatchType): Promise<Patch> {
   const { body } = context.init;
   const { value, strictErrors } =
     body.kind === 'value'
       ? typeof body.value === 'string'
-        ? parse(body.value, type)
+        ? parsePatchText(body.value, type)
         : { value: body.value, strictErrors: [] }
-      : parse((await body.read(MAX_BODY_BYTES)).toString(), type);
+      : parsePatchText((await body.read(MAX_BODY_BYTES)).toString(), type);
   return {
     type,
     value,
     strictErrors: type === 'json' ? [...strictErrors, ...jsonPatchUnknownFields(value)] : strictErrors,
   };
+}
+
+/** Parses the text of a patch: JSON, or YAML for server-side apply. Throws 400. */
+function parsePatchText(text: string, type: PatchType): Pick<Patch, 'value' | 'strictErrors'> {
+  try {
+    const { value, strictErrors } = parseBody(text, type === 'apply' ? 'yaml' : 'json', true);
+    return {
+      value,
+      strictErrors: type === 'json' ? strictErrors.map((error) => `json patch ${error}`) : strictErrors,
+    };
+  } catch (error) {
+    if (!(error instanceof BodyError)) throw error;
+    throw badRequest(
+      type === 'apply' ? `error decoding YAML: ${error.message}` : `error decoding patch: ${error.message}`,
+    );
+  }
 }
 
 /** The patched object in the served version: shares what the patch did not touch with `current`. */
