@@ -7,14 +7,14 @@ export interface GroupFacts {
   readonly groupPriority: number;
   readonly versions: readonly VersionFacts[];
 }
-export interface VersionFacts {
+interface VersionFacts {
   readonly version: string;
   readonly versionPriority: number;
   readonly stage: Stage;
   readonly resources: Readonly<Record<string, ResourceEntry>>;
 }
-export type Stage = 'stable' | 'beta' | 'alpha' | 'legacy' | 'aggregated';
-export interface ResourceEntry {
+type Stage = 'stable' | 'beta' | 'alpha' | 'legacy' | 'aggregated';
+interface ResourceEntry {
   readonly kind: string;
   /** true unless given */
   readonly namespaced?: boolean;
@@ -28,7 +28,7 @@ export interface ResourceEntry {
   /** the version's unless given */
   readonly stage?: Stage;
 }
-export interface SubresourceEntry {
+interface SubresourceEntry {
   /** the resource's own kind unless given */
   readonly kind?: string;
   readonly group?: string;

@@ -34,7 +34,7 @@ export interface ControlPlane extends AsyncDisposable {
   readonly controllersReady: Promise<void>;
 }
 
-export const SERVICE_ACCOUNT_ISSUER = 'https://kubernetes.default.svc.cluster.local';
+const SERVICE_ACCOUNT_ISSUER = 'https://kubernetes.default.svc.cluster.local';
 
 export async function startControlPlane(options: ControlPlaneOptions): Promise<ControlPlane> {
   const { store, pki, clock, random, logger, metrics } = options;

@@ -2,7 +2,7 @@
 import { notAcceptable } from '@k8ts/apimachinery';
 import type { RequestContext } from '../request/request-context.ts';
 
-export type Serializer = 'json' | 'yaml' | 'protobuf';
+type Serializer = 'json' | 'yaml' | 'protobuf';
 
 export interface OutputFormat {
   readonly serializer: Serializer;

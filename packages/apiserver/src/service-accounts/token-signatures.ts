@@ -9,7 +9,7 @@ export interface TokenKeys {
 }
 
 /** A key of a JSON Web Key Set (RFC 7517). */
-export interface PublicKeyDocument {
+interface PublicKeyDocument {
   readonly kid: string;
   readonly alg: string;
   readonly use: string;

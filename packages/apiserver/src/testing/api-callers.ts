@@ -3,7 +3,7 @@ import type { ApiRequest, WatchEvent } from '@k8ts/client';
 import type { TestServer } from './test-server.ts';
 
 /** Whatever may be in an answer, as if it were: tests say what they expect, and find out when it is not there. */
-export interface AnswerBody {
+interface AnswerBody {
   readonly kind: string;
   readonly metadata: {
     readonly name: string;
@@ -36,7 +36,7 @@ export interface Answer {
   readonly warnings: readonly string[];
 }
 
-export interface CallOptions {
+interface CallOptions {
   readonly query?: Readonly<Record<string, string>>;
   readonly body?: unknown;
   readonly contentType?: string;

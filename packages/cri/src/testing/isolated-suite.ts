@@ -37,7 +37,7 @@ function run(directory: string): Promise<{ readonly code: number | null; readonl
       'vitest.isolated.config.ts',
       directory,
     ];
-    const child = spawn('tools/isolated.sh', [process.execPath, ...vitest], {
+    const child = spawn(`${ROOT}tools/isolated.sh`, [process.execPath, ...vitest], {
       cwd: ROOT,
       stdio: ['ignore', 'pipe', 'pipe'],
     });
