@@ -3,7 +3,7 @@ import { formatTime, isNotFound } from '@k8ts/apimachinery';
 import { errorMessage, every, Scope } from '@k8ts/base';
 import type { Clock, Logger, Metrics, Random } from '@k8ts/base';
 import type { Client, EventRecorder, InformerFactory } from '@k8ts/client';
-import { ClusterState, uidOf } from './cluster-state/cluster-state.ts';
+import { ClusterState, sameDemands, uidOf } from './cluster-state/cluster-state.ts';
 import type { ClusterEvent, Plugin, Verdict } from './contract.ts';
 import { SchedulingCycle } from './cycle.ts';
 import { createSchedulerMetrics } from './metrics.ts';
@@ -72,8 +72,7 @@ export function startScheduler(options: SchedulerOptions): AsyncDisposable {
     if (state.remove(uidOf(pod))) queue.onEvent('AssignedPodDeleted');
   };
   const observe = (pod: corev1.Pod, event: ClusterEvent): void => {
-    const phase = pod.status?.phase;
-    if (phase === 'Succeeded' || phase === 'Failed') {
+    if (hasEnded(pod)) {
       forget(pod); // what has ended takes nothing from its node
     } else if (pod.spec.nodeName) {
       queue.delete(uidOf(pod));
@@ -91,8 +90,8 @@ export function startScheduler(options: SchedulerOptions): AsyncDisposable {
       updated: (pod, before) => {
         // A status report of a pod on its node concerns nobody here.
         const settled = pod.spec.nodeName !== undefined && pod.spec.nodeName === before.spec.nodeName;
-        const same = settled && pod.status?.phase === before.status?.phase && sameForScheduling(pod, before);
-        if (!same) observe(pod, before.spec.nodeName ? 'AssignedPodChanged' : 'AssignedPodAdded');
+        if (!settled || hasEnded(pod) !== hasEnded(before) || !sameDemands(pod, before))
+          observe(pod, before.spec.nodeName ? 'AssignedPodChanged' : 'AssignedPodAdded');
       },
       deleted: forget,
     }),
@@ -254,11 +253,8 @@ function changesScheduling(now: corev1.Node, before: corev1.Node): boolean {
     : false;
 }
 
-function sameForScheduling(now: corev1.Pod, before: corev1.Pod): boolean {
-  return (
-    JSON.stringify([now.metadata.labels, now.spec.containers.map(({ resources }) => resources)]) ===
-    JSON.stringify([before.metadata.labels, before.spec.containers.map(({ resources }) => resources)])
-  );
+function hasEnded({ status }: corev1.Pod): boolean {
+  return status?.phase === 'Succeeded' || status?.phase === 'Failed';
 }
 
 function podName({ metadata }: corev1.Pod): string {

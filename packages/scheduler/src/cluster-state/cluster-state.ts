@@ -1,4 +1,5 @@
 import type { corev1 } from '@k8ts/api';
+import { jsonEqual } from '@k8ts/apimachinery';
 import { NodeTable } from './node-table.ts';
 import { PodCounters, placedPod } from './pod-counters.ts';
 import type { PlacedPod, PodCounter, PodSelection } from './pod-counters.ts';
@@ -64,7 +65,7 @@ export class ClusterState {
     const known = this.#pods.get(uid);
     const index = this.nodes.indexOf(nodeName);
     if (known !== undefined) {
-      if (known.node === index && known.pod.spec === pod.spec && known.labels === pod.metadata.labels) return;
+      if (known.node === index && sameDemands(known.pod, pod)) return;
       this.remove(uid);
     }
     if (index === undefined) {
@@ -125,6 +126,22 @@ export class ClusterState {
     const waiting = this.#waiting.get(node) ?? new Map<string, corev1.Pod>();
     this.#waiting.set(node, waiting.set(uidOf(pod), pod));
   }
+}
+
+/** Of what is counted of a pod, labels and resources may change while it runs. */
+export function sameDemands(a: corev1.Pod, b: corev1.Pod): boolean {
+  return (
+    jsonEqual(a.metadata.labels, b.metadata.labels) &&
+    jsonEqual(a.spec.resources, b.spec.resources) &&
+    sameResources(a.spec.containers, b.spec.containers) &&
+    sameResources(a.spec.initContainers, b.spec.initContainers)
+  );
+}
+
+function sameResources(a: readonly corev1.Container[] = [], b: readonly corev1.Container[] = []): boolean {
+  return (
+    a.length === b.length && a.every(({ resources }, index) => jsonEqual(resources, b[index]?.resources))
+  );
 }
 
 export function uidOf(pod: corev1.Pod): string {
