@@ -1,7 +1,5 @@
-import { isDeepStrictEqual } from 'node:util';
-
 import { corev1 } from '@k8ts/api';
-import { isNotFound, StatusError } from '@k8ts/apimachinery';
+import { isNotFound, jsonEqual, StatusError } from '@k8ts/apimachinery';
 import { type CancelTimer, type Clock, errorMessage, type Logger } from '@k8ts/base';
 import type { Client } from '@k8ts/client';
 
@@ -76,7 +74,7 @@ export class StatusManager {
       return stamped;
     }
     known.pod = pod;
-    if (isDeepStrictEqual(known.status, stamped)) return known.status;
+    if (jsonEqual(known.status, stamped)) return known.status;
     known.status = stamped;
     this.#start(known);
     return stamped;

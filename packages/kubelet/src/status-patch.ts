@@ -1,8 +1,7 @@
-import { isDeepStrictEqual } from 'node:util';
+import { formatTime, jsonEqual } from '@k8ts/apimachinery';
 
 import { KUBELET_CONDITIONS } from './pod/conditions.ts';
 import type { PodCondition, PodStatus } from './pod/types.ts';
-import { formatTime } from '@k8ts/apimachinery';
 
 /**
  * Gives a fresh status its times: a condition keeps its last transition while its value stays, a pod its first start. When
@@ -57,7 +56,7 @@ export function statusPatch(
   for (const field of OWN_FIELDS) {
     const before = current[field];
     const after = wanted[field];
-    if (isDeepStrictEqual(before, after)) continue;
+    if (jsonEqual(before, after)) continue;
     if (after === undefined) patch[field] = null;
     else if (field === 'podIPs' && Array.isArray(before) && before.length > 0)
       patch[field] = [...(after as readonly object[]), { $patch: 'replace' }];
@@ -65,7 +64,7 @@ export function statusPatch(
   }
   const changed = (wanted.conditions ?? []).flatMap((condition) => {
     const before = current.conditions?.find(({ type }) => type === condition.type);
-    if (isDeepStrictEqual(condition, before)) return [];
+    if (jsonEqual(condition, before)) return [];
     // A merge keeps what the patch does not name: `{type: Ready, status: "True"}` alone would leave the old reason.
     const gone = Object.keys(before ?? {}).filter((field) => !Object.hasOwn(condition, field));
     return [{ ...condition, ...Object.fromEntries(gone.map((field) => [field, null])) }];

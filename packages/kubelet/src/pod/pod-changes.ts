@@ -1,4 +1,4 @@
-import { isDeepStrictEqual } from 'node:util';
+import { jsonEqual } from '@k8ts/apimachinery';
 
 import { KUBELET_CONDITIONS } from './conditions.ts';
 import { isTerminalPhase } from './pod-spec.ts';
@@ -15,18 +15,18 @@ export function podChanged(before: Pod, after: Pod): boolean {
   if (
     old.deletionTimestamp !== metadata.deletionTimestamp ||
     old.deletionGracePeriodSeconds !== metadata.deletionGracePeriodSeconds ||
-    !isDeepStrictEqual(old.labels, metadata.labels) ||
-    !isDeepStrictEqual(old.annotations, metadata.annotations)
+    !jsonEqual(old.labels, metadata.labels) ||
+    !jsonEqual(old.annotations, metadata.annotations)
   )
     return true;
   // The generation counts the changes of the spec; objects of old servers have none.
   const sameSpec =
     old.generation !== undefined && old.generation === metadata.generation
       ? true
-      : isDeepStrictEqual(before.spec, after.spec);
+      : jsonEqual(before.spec, after.spec);
   if (!sameSpec) return true;
   if (isTerminalPhase(before.status?.phase) !== isTerminalPhase(after.status?.phase)) return true;
-  return !isDeepStrictEqual(foreignConditions(before), foreignConditions(after));
+  return !jsonEqual(foreignConditions(before), foreignConditions(after));
 }
 
 function foreignConditions({ status }: Pod): unknown[] {

@@ -22,8 +22,20 @@ export function amounts(list: ResourceList | undefined): Amounts {
  * the greatest need of an init container with the sidecars before it, whichever is more; pod-level amounts replace that;
  * overhead comes on top.
  */
-export function podAmounts(pod: Pod, which: 'requests' | 'limits'): Amounts {
-  const { spec } = pod;
+export function podAmounts({ spec }: Pod, which: 'requests' | 'limits'): Amounts {
+  const memo = known[which];
+  let found = memo.get(spec);
+  if (found === undefined) memo.set(spec, (found = computeAmounts(spec, which)));
+  return found;
+}
+
+/** Specs are immutable, and each pod of a node is counted again whenever another one is admitted. */
+const known = {
+  requests: new WeakMap<Pod['spec'], Amounts>(),
+  limits: new WeakMap<Pod['spec'], Amounts>(),
+};
+
+function computeAmounts(spec: Pod['spec'], which: 'requests' | 'limits'): Amounts {
   const of = (container: Container): Amounts => amounts(container.resources?.[which]);
   const total: Record<string, number> = {};
   for (const container of spec.containers) add(total, of(container));
