@@ -7,7 +7,7 @@ import { seededRandom } from '@k8ts/base';
 import type { Client } from '@k8ts/client';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 
-import { PAUSE, podManifest, script } from '../support/cluster.ts';
+import { PAUSE, podManifest, script } from '../support/manifests.ts';
 import { buildBusybox } from '../support/images.ts';
 import { createInstallation, type Installation, type UpProcess } from '../support/installation.ts';
 import { until } from '../support/waiting.ts';
@@ -39,7 +39,7 @@ async function running(client: Client): Promise<ReadonlyMap<string, string>> {
     items
       .filter(({ status }) => status?.containerStatuses?.every(({ ready }) => ready) === true)
       .map(({ metadata, status }) => [
-        metadata.name as string,
+        metadata.name,
         (status?.containerStatuses ?? [])
           .map(({ containerID, restartCount }) => `${containerID ?? ''}+${restartCount}`)
           .join(),

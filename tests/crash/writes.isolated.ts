@@ -100,7 +100,7 @@ async function check(client: Client, known: Map<string, Known>): Promise<void> {
   const found = new Map(
     items
       .filter(({ metadata }) => metadata.name?.startsWith('crash-') === true)
-      .map((item) => [item.metadata.name as string, numberOf(item)]),
+      .map((item) => [item.metadata.name, numberOf(item)]),
   );
   for (const [name, { acknowledged, pending }] of known) {
     const number = found.get(name);

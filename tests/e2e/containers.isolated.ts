@@ -3,7 +3,8 @@ import { join } from 'node:path';
 
 import { describe, expect, it } from 'vitest';
 
-import { NODE_NAME, PAUSE, podManifest, script, useCluster } from '../support/cluster.ts';
+import { NODE_NAME, useCluster } from '../support/cluster.ts';
+import { PAUSE, podManifest, script } from '../support/manifests.ts';
 import { until } from '../support/waiting.ts';
 
 const cluster = useCluster({ args: (directory) => ['--static-pods', join(directory, 'manifests')] });

@@ -8,7 +8,8 @@ import { beforeAll, describe, expect, it } from 'vitest';
 
 import { findKubectls } from '../clients/kubectl/versions.ts';
 import { BUSYBOX } from '../support/images.ts';
-import { GUESTBOOK_ARCHIVE, PAUSE, podManifest, script, useCluster } from '../support/cluster.ts';
+import { GUESTBOOK_ARCHIVE, useCluster } from '../support/cluster.ts';
+import { PAUSE, podManifest, script } from '../support/manifests.ts';
 import { ROOT } from '../support/installation.ts';
 import { until } from '../support/waiting.ts';
 
@@ -214,7 +215,7 @@ describe('deployments of real containers', () => {
         asked++;
         await fetch(url, { signal: AbortSignal.timeout(3000), headers: { connection: 'close' } }).then(
           ({ status }) => status === 200 || failures.push(String(status)),
-          (error: Error) => failures.push(String(error.cause ?? error)),
+          (error: Error) => failures.push(String((error.cause as Error | undefined) ?? error)),
         );
         await new Promise((resolve) => setTimeout(resolve, 20));
       }

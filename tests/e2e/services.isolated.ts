@@ -5,7 +5,8 @@ import { promisify } from 'node:util';
 
 import { beforeAll, describe, expect, it } from 'vitest';
 
-import { GUESTBOOK_ARCHIVE, PAUSE, podManifest, script, useCluster } from '../support/cluster.ts';
+import { GUESTBOOK_ARCHIVE, useCluster } from '../support/cluster.ts';
+import { PAUSE, podManifest, script } from '../support/manifests.ts';
 import { until } from '../support/waiting.ts';
 
 const cluster = useCluster({ archives: [GUESTBOOK_ARCHIVE] });

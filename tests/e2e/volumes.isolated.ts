@@ -4,7 +4,8 @@ import { join } from 'node:path';
 import { corev1 } from '@k8ts/api';
 import { describe, expect, it } from 'vitest';
 
-import { GUESTBOOK_ARCHIVE, NODE_NAME, PAUSE, podManifest, script, useCluster } from '../support/cluster.ts';
+import { GUESTBOOK_ARCHIVE, NODE_NAME, useCluster } from '../support/cluster.ts';
+import { PAUSE, podManifest, script } from '../support/manifests.ts';
 import { until } from '../support/waiting.ts';
 
 const cluster = useCluster();

@@ -5,7 +5,7 @@ import type { Client } from '@k8ts/client';
 import { afterAll, beforeAll, expect } from 'vitest';
 
 import type { Kubectl } from '../clients/kubectl/program.ts';
-import { BUSYBOX, buildBusybox } from './images.ts';
+import { buildBusybox } from './images.ts';
 import { createInstallation, ROOT, type Installation, type UpProcess } from './installation.ts';
 import { until } from './waiting.ts';
 
@@ -124,28 +124,4 @@ export function useCluster({ args, archives = [] }: TestClusterOptions = {}): Te
 
 function nameOf(manifest: object): string {
   return (manifest as { metadata: { name: string } }).metadata.name;
-}
-
-type PodSpec = corev1.PodSpec;
-type Container = PodSpec['containers'][number];
-
-/** A container that runs a shell script. */
-export function script(text: string, more: Partial<Container> = {}): Container {
-  return { name: 'app', image: BUSYBOX, command: ['sh', '-c', text], ...more };
-}
-
-/** Runs until it is stopped, and then ends at once. */
-export const PAUSE = 'trap "exit 0" TERM INT; while :; do sleep 1 & wait $!; done';
-
-export function podManifest(
-  name: string,
-  spec: Omit<PodSpec, 'restartPolicy'> & { readonly restartPolicy?: string },
-  metadata: Omit<NonNullable<corev1.Pod['metadata']>, 'name'> = {},
-): object {
-  return {
-    apiVersion: 'v1',
-    kind: 'Pod',
-    metadata: { name, ...metadata },
-    spec: { terminationGracePeriodSeconds: 5, ...spec },
-  };
 }
