@@ -24,7 +24,7 @@ export interface ClusterOptions {
   readonly clock?: Clock;
   readonly random?: Random;
   readonly logger?: Logger;
-  /** Default: a store in memory, which ends with the cluster. */
+  /** Default: a store in memory, which ends with the cluster. A given one stays open. */
   readonly store?: Store;
   /** Whether the API is served over HTTPS on loopback too, for kubectl and other programs. Default true. */
   readonly serve?: boolean;
@@ -75,7 +75,7 @@ export class Cluster implements AsyncDisposable {
     const metrics = createMetrics();
     const scope = new Scope();
     try {
-      const store = options.store ?? createMemoryStore({ clock, logger });
+      const store = options.store ?? scope.use(createMemoryStore({ clock, logger }));
       const pki = await createEphemeralPki(clock, serve ? LOOPBACK : undefined);
       const served: ServedNode[] = [];
       const kubeletServer = scope.use(createKubeletServer({ nodes: () => served, clock, logger }));

@@ -15,7 +15,7 @@ export interface ControlPlaneOptions extends Pick<
   KubeApiServerOptions,
   'tls' | 'port' | 'host' | 'freeze' | 'stages' | 'kubelets' | 'advertiseAddress' | 'podNetwork'
 > {
-  /** Closed with the control plane. */
+  /** The caller's to close, after the control plane. */
   readonly store: Store;
   readonly pki: Pick<ClusterPki, 'serviceAccountKey' | 'authority'>;
   readonly clock: Clock;
@@ -37,9 +37,8 @@ export interface ControlPlane extends AsyncDisposable {
 const SERVICE_ACCOUNT_ISSUER = 'https://kubernetes.default.svc.cluster.local';
 
 export async function startControlPlane(options: ControlPlaneOptions): Promise<ControlPlane> {
-  const { store, pki, clock, random, logger, metrics } = options;
+  const { pki, clock, random, logger, metrics } = options;
   const scope = new Scope();
-  scope.use(store);
   try {
     const server = scope.use(
       await createKubeApiServer({

@@ -78,7 +78,7 @@ export async function startCluster(
       clock,
     });
     signal.throwIfAborted();
-    const store = await openStore(options.store, context);
+    const store = scope.use(await openStore(options.store, context));
     let simulated: SimulatedNodes | undefined;
     const kubelets = chosenKubelets(pki, () => simulated, context, scope);
     const controlPlane = scope.use(
