@@ -59,10 +59,7 @@ export async function checkApiOperations<T extends KubeObject>(
   await resource.create(objectOf(1));
   await resource.create(objectOf(2));
   for (let index = 0; index < 3; index++)
-    expect(await watcher.next()).toMatchObject({
-      type: 'ADDED',
-      object: { metadata: { name: names(index) } },
-    });
+    await watcher.until('ADDED', (object) => object.metadata.name === names(index));
 
   const read = await resource.get(names(0));
   expect(read.metadata.uid).toBe(created.metadata.uid);
