@@ -22,6 +22,12 @@ export function isJsonArray(value: unknown): value is JsonArray {
   return Array.isArray(value);
 }
 
+/** What Go's encoding/json calls a value in its errors: `array`, `bool`, `string`, … */
+export function goJsonKind(value: unknown): string {
+  if (isJsonArray(value)) return 'array';
+  return typeof value === 'boolean' ? 'bool' : typeof value;
+}
+
 /** An own property, also where the key is `__proto__` (a legal key of a ConfigMap). */
 export function setOwn(object: MutableJsonObject, key: string, value: JsonValue | undefined): void {
   if (key === '__proto__')

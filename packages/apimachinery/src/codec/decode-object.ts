@@ -7,7 +7,7 @@ import type { Schema } from '@k8ts/api';
 import { goQuote } from '../go-quote.ts';
 import { formatGroupVersion, groupVersionError, parseGroupVersion } from '../group-version.ts';
 import type { GroupVersionKind } from '../group-version.ts';
-import { isJsonArray, isJsonObject, MAX_JSON_DEPTH } from '../json.ts';
+import { goJsonKind, isJsonObject, MAX_JSON_DEPTH } from '../json.ts';
 import type { JsonObject, JsonValue } from '../json.ts';
 import { badRequest } from '../status-error.ts';
 import type { StatusError } from '../status-error.ts';
@@ -156,7 +156,7 @@ function kindIn(value: JsonValue, expected: GroupVersionKind, text: string): Gro
     unrecognized(expected.kind, `couldn't get version/kind; json parse error: ${message}`, text);
   if (value === null) return expected;
   if (!isJsonObject(value))
-    throw fail(`json: cannot unmarshal ${jsonType(value)} into Go value of type ${ENVELOPE_TYPE}`);
+    throw fail(`json: cannot unmarshal ${goJsonKind(value)} into Go value of type ${ENVELOPE_TYPE}`);
   const { apiVersion = '', kind = '' } = value;
   if (kind === expected.kind && apiVersion === formatGroupVersion(expected)) return expected; // nearly always
   for (const [name, found] of [
@@ -164,17 +164,12 @@ function kindIn(value: JsonValue, expected: GroupVersionKind, text: string): Gro
     ['kind', kind],
   ] as const) {
     if (typeof found !== 'string' && found !== null)
-      throw fail(`json: cannot unmarshal ${jsonType(found)} into Go struct field .${name} of type string`);
+      throw fail(`json: cannot unmarshal ${goJsonKind(found)} into Go struct field .${name} of type string`);
   }
   const parsed = parseGroupVersion((apiVersion as string | null) ?? '');
   if (parsed === undefined) throw unrecognized(expected.kind, groupVersionError(apiVersion as string), text);
   const version = parsed.version === '' ? { group: expected.group, version: expected.version } : parsed;
   return { ...version, kind: kind === '' || kind === null ? expected.kind : (kind as string) };
-}
-
-function jsonType(value: JsonValue): string {
-  if (isJsonArray(value)) return 'array';
-  return typeof value === 'boolean' ? 'bool' : typeof value;
 }
 
 function checkKind(found: GroupVersionKind, { kind: expected, acceptVersions = [] }: DecodeOptions): void {

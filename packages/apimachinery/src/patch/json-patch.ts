@@ -5,7 +5,15 @@
  * The document is never changed: containers are copied the first time an operation writes to them, the rest is shared
  * with the result. Copies are what can make a small patch huge, so their size is limited as in kube-apiserver.
  */
-import { isJsonArray, isJsonObject, isWithinDepth, jsonEqual, MAX_JSON_DEPTH, setOwn } from '../json.ts';
+import {
+  goJsonKind,
+  isJsonArray,
+  isJsonObject,
+  isWithinDepth,
+  jsonEqual,
+  MAX_JSON_DEPTH,
+  setOwn,
+} from '../json.ts';
 import type { JsonObject, JsonValue, MutableJsonObject } from '../json.ts';
 import { goQuote } from '../go-quote.ts';
 import { badRequest, requestEntityTooLarge } from '../status-error.ts';
@@ -65,7 +73,7 @@ export function jsonPatchUnknownFields(patch: unknown): string[] {
 function decode(patch: unknown): readonly Operation[] {
   if (patch === null) return [];
   if (!isJsonArray(patch))
-    throw badRequest(`json: cannot unmarshal ${kindOf(patch)} into Go value of type jsonpatch.Patch`);
+    throw badRequest(`json: cannot unmarshal ${goJsonKind(patch)} into Go value of type jsonpatch.Patch`);
   if (patch.length > MAX_JSON_PATCH_OPERATIONS)
     throw requestEntityTooLarge(
       `The allowed maximum operations in a JSON patch is ${MAX_JSON_PATCH_OPERATIONS}, got ${patch.length}`,
@@ -74,15 +82,10 @@ function decode(patch: unknown): readonly Operation[] {
   return patch.map((operation) => {
     if (!isJsonObject(operation) && operation !== null)
       throw badRequest(
-        `json: cannot unmarshal ${kindOf(operation)} into Go value of type jsonpatch.Operation`,
+        `json: cannot unmarshal ${goJsonKind(operation)} into Go value of type jsonpatch.Operation`,
       );
     return operation ?? {};
   });
-}
-
-function kindOf(value: unknown): string {
-  if (isJsonArray(value)) return 'array';
-  return typeof value === 'boolean' ? 'bool' : typeof value;
 }
 
 function apply(state: State, operation: Operation): void {

@@ -1,3 +1,4 @@
+import { isJsonObject } from '@k8ts/apimachinery';
 import { errorMessage, type Logger } from '@k8ts/base';
 import { parseReference, type RegistryAuth } from '@k8ts/cri';
 
@@ -38,11 +39,11 @@ function authEntries(secret: Secret, logger: Logger): Readonly<Record<string, Au
   try {
     if (json !== undefined) {
       const parsed = JSON.parse(Buffer.from(json, 'base64').toString('utf8')) as { auths?: unknown } | null;
-      return isRecord(parsed?.auths) ? (parsed.auths as Record<string, AuthEntry>) : {};
+      return isJsonObject(parsed?.auths) ? (parsed.auths as Record<string, AuthEntry>) : {};
     }
     if (legacy !== undefined) {
       const parsed: unknown = JSON.parse(Buffer.from(legacy, 'base64').toString('utf8'));
-      return isRecord(parsed) ? (parsed as Record<string, AuthEntry>) : {};
+      return isJsonObject(parsed) ? (parsed as Record<string, AuthEntry>) : {};
     }
   } catch (error) {
     // The text of a parse error may quote the secret.
@@ -52,10 +53,6 @@ function authEntries(secret: Secret, logger: Logger): Readonly<Record<string, Au
     });
   }
   return {};
-}
-
-function isRecord(value: unknown): value is Record<string, unknown> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
 function splitServer(server: string): { host: string; path: string } {
@@ -101,7 +98,7 @@ function pathMatches(prefix: string, repository: string): boolean {
 }
 
 function registryAuth(server: string, entry: AuthEntry): RegistryAuth | undefined {
-  if (!isRecord(entry)) return undefined;
+  if (!isJsonObject(entry)) return undefined;
   const text = (value: unknown): string | undefined =>
     typeof value === 'string' && value !== '' ? value : undefined;
   let username = text(entry.username);

@@ -1,5 +1,7 @@
 import { createHash } from 'node:crypto';
 
+import { isJsonObject } from '@k8ts/apimachinery';
+
 import {
   CONFIG_HASH_ANNOTATION,
   CONFIG_MIRROR_ANNOTATION,
@@ -21,15 +23,15 @@ export interface StaticPodOptions {
  * the content, so a changed manifest is another pod. Throws what is wrong with the manifest.
  */
 export function staticPod(manifest: unknown, { nodeName, path, seen }: StaticPodOptions): Pod {
-  if (!isRecord(manifest)) throw new Error('the manifest is not an object');
+  if (!isJsonObject(manifest)) throw new Error('the manifest is not an object');
   if (manifest['kind'] !== 'Pod' || manifest['apiVersion'] !== 'v1')
     throw new Error(
       `invalid pod: expected v1 Pod, found ${String(manifest['apiVersion'])} ${String(manifest['kind'])}`,
     );
   const { metadata, spec } = manifest as { metadata?: unknown; spec?: unknown };
-  if (!isRecord(metadata) || typeof metadata['name'] !== 'string' || !NAME.test(metadata['name']))
+  if (!isJsonObject(metadata) || typeof metadata['name'] !== 'string' || !NAME.test(metadata['name']))
     throw new Error('invalid pod: metadata.name is missing or no DNS name');
-  if (!isRecord(spec) || !Array.isArray(spec['containers']) || spec['containers'].length === 0)
+  if (!isJsonObject(spec) || !Array.isArray(spec['containers']) || spec['containers'].length === 0)
     throw new Error('invalid pod: spec.containers is missing');
   const namespace = metadata['namespace'] ?? 'default';
   if (typeof namespace !== 'string' || !NAME.test(namespace))
@@ -38,7 +40,7 @@ export function staticPod(manifest: unknown, { nodeName, path, seen }: StaticPod
     ...(spec['containers'] as unknown[]),
     ...((spec['initContainers'] ?? []) as unknown[]),
   ])
-    if (!isRecord(container) || typeof container['name'] !== 'string' || !LABEL.test(container['name']))
+    if (!isJsonObject(container) || typeof container['name'] !== 'string' || !LABEL.test(container['name']))
       throw new Error('invalid pod: a container has no name or no DNS label for one');
 
   const uid = createHash('md5')
@@ -82,10 +84,6 @@ export function staticPod(manifest: unknown, { nodeName, path, seen }: StaticPod
 
 const NAME = /^[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?$/;
 const LABEL = /^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$/;
-
-function isRecord(value: unknown): value is Record<string, unknown> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
-}
 
 /** What the API server would have filled in. */
 function withDefaults(container: Container): Container {
