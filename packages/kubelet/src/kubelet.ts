@@ -3,7 +3,13 @@ import { join } from 'node:path';
 
 import { corev1 } from '@k8ts/api';
 import { abortable, errorMessage, type Logger, Scope } from '@k8ts/base';
-import { createEventRecorder, createInformerFactory, type EventRecorder, type Informer } from '@k8ts/client';
+import {
+  createEventRecorder,
+  createInformerFactory,
+  type EventRecorder,
+  type Informer,
+  type InformerHandler,
+} from '@k8ts/client';
 
 import { admitPod } from './admission.ts';
 import { runBackground } from './background.ts';
@@ -25,7 +31,15 @@ import { NodeHost } from './node-host.ts';
 import { createBackOff } from './pod/back-off.ts';
 import { createLifecycleRunner } from './pod/lifecycle-hooks.ts';
 import type { PodHost } from './pod/pod-host.ts';
-import { isMirrorPod, isStaticPod, podKey, podUid, terminationGracePeriod } from './pod/pod-spec.ts';
+import {
+  isMirrorPod,
+  isStaticPod,
+  podKey,
+  podName,
+  podNamespace,
+  podUid,
+  terminationGracePeriod,
+} from './pod/pod-spec.ts';
 import { killPod } from './pod/pod-killer.ts';
 import { PodWorkers } from './pod/pod-workers.ts';
 import { RuntimeCache } from './pod/runtime-cache.ts';
@@ -38,6 +52,7 @@ import { RuntimeHealth } from './runtime-health.ts';
 import type { ServedNode } from './server/served-node.ts';
 import { MirrorPods } from './static/mirror-pods.ts';
 import { runStaticPodSource } from './static/static-pod-source.ts';
+import { StaticPods } from './static/static-pods.ts';
 import { StatusManager } from './status-manager.ts';
 import { linuxMounter } from './volumes/mount-table.ts';
 import { podDirectories } from './volumes/pod-directories.ts';
@@ -100,7 +115,7 @@ async function start(options: KubeletOptions, scope: Scope): Promise<Kubelet> {
   const podInformer = informers.of(corev1.pods, { fieldSelector: `spec.nodeName=${nodeName}` });
   const nodeInformer = informers.of(corev1.nodes, { fieldSelector: `metadata.name=${nodeName}` });
   const serviceInformer: Informer<Service> = informers.of(corev1.services);
-  const staticPods = new Map<string, Pod>();
+  const staticPods = new StaticPods();
   const apiPod = (pod: Pod): Pod | undefined => {
     const found = podInformer.lister.byKey(podKey(pod));
     if (found === undefined) return undefined;
@@ -248,14 +263,43 @@ async function start(options: KubeletOptions, scope: Scope): Promise<Kubelet> {
   });
   const reconcileMirrors = (): void => {
     if (podInformer.synced && !signal.aborted)
-      scope.run(mirrors.reconcile([...staticPods.values()], podInformer.lister.list(), signal));
+      scope.run(mirrors.reconcile(staticPods.list(), podInformer.lister.list(), signal));
   };
 
   /** Only now that the informer has the mirror can the static pod's status go to it. */
   const mirrorSeen = (mirror: Pod): void => {
-    const pod = [...staticPods.values()].find((candidate) => podKey(candidate) === podKey(mirror));
+    const pod = staticPods.find(podNamespace(mirror), podName(mirror));
     if (pod !== undefined) statuses.resend(podUid(pod));
     reconcileMirrors();
+  };
+
+  const updatePodCidr = (podCidr: string): void => {
+    if (podCidr === '' || runtime.runtimeService.updateRuntimeConfig === undefined) return;
+    scope.run(runtime.runtimeService.updateRuntimeConfig({ podCidr }), (error) =>
+      logger.error('Failed to update the pod CIDR', { podCidr, error: errorMessage(error) }),
+    );
+  };
+  const observeNode = (node: Node): void => {
+    const podCidr = podCidrOf(node);
+    if (podCidr !== podCidrOf(reporter.node)) updatePodCidr(podCidr);
+    reporter.observe(node);
+  };
+  const podHandler: InformerHandler<Pod> = {
+    added: (pod) => (isMirrorPod(pod) ? mirrorSeen(pod) : workers.sync(pod)),
+    updated: (pod, before) => {
+      if (isMirrorPod(pod)) {
+        if (podUid(pod) !== podUid(before)) mirrorSeen(pod);
+        else if (pod.metadata.deletionTimestamp !== before.metadata.deletionTimestamp) reconcileMirrors();
+        return;
+      }
+      workers.sync(pod);
+      if (
+        pod.metadata.labels !== before.metadata.labels ||
+        pod.metadata.annotations !== before.metadata.annotations
+      )
+        refreshVolumes(podUid(pod));
+    },
+    deleted: (pod) => (isMirrorPod(pod) ? reconcileMirrors() : workers.removed(pod)),
   };
 
   // What runs must be known before the first pod is looked at, or it would be started a second time.
@@ -268,47 +312,12 @@ async function start(options: KubeletOptions, scope: Scope): Promise<Kubelet> {
       'Starting',
       'Starting kubelet.',
     );
-    const addHandlers = (): void => {
-      nodeInformer.addHandler(
-        nodeHandler((node) => {
-          const cidr = podCidrOf(node);
-          if (cidr !== podCidrOf(reporter.node)) updatePodCidr(cidr);
-          reporter.observe(node);
-        }),
-      );
-      podInformer.addHandler({
-        added: (pod) => (isMirrorPod(pod) ? mirrorSeen(pod) : workers.sync(pod)),
-        updated: (pod, before) => {
-          if (isMirrorPod(pod)) {
-            if (podUid(pod) !== podUid(before)) mirrorSeen(pod);
-            else if (pod.metadata.deletionTimestamp !== before.metadata.deletionTimestamp) reconcileMirrors();
-            return;
-          }
-          workers.sync(pod);
-          if (
-            pod.metadata.labels !== before.metadata.labels ||
-            pod.metadata.annotations !== before.metadata.annotations
-          )
-            refreshVolumes(podUid(pod));
-        },
-        deleted: (pod) => (isMirrorPod(pod) ? reconcileMirrors() : workers.removed(pod)),
-      });
-    };
-    const updatePodCidr = (podCidr: string): void => {
-      if (podCidr === '' || runtime.runtimeService.updateRuntimeConfig === undefined) return;
-      scope.run(
-        runtime.runtimeService
-          .updateRuntimeConfig({ podCidr })
-          .catch((error: unknown) =>
-            logger.error('Failed to update the pod CIDR', { podCidr, error: errorMessage(error) }),
-          ),
-      );
-    };
     updatePodCidr(podCidrOf(reporter.node));
     // Services first: a container's environment names those that were there before it.
     informers.start();
     await serviceInformer.waitForSync(signal);
-    addHandlers();
+    nodeInformer.addHandler({ added: observeNode, updated: observeNode });
+    podInformer.addHandler(podHandler);
     await informers.waitForSync(signal);
     scope.run(reporter.run(signal));
   })();
@@ -324,17 +333,9 @@ async function start(options: KubeletOptions, scope: Scope): Promise<Kubelet> {
           clock,
           logger,
           onChange: (pods) => {
-            const wanted = new Map(pods.map((pod) => [podUid(pod), pod]));
-            for (const [uid, pod] of staticPods) {
-              if (wanted.has(uid)) continue;
-              staticPods.delete(uid);
-              workers.removed(pod);
-            }
-            for (const [uid, pod] of wanted) {
-              if (staticPods.has(uid)) continue;
-              staticPods.set(uid, pod);
-              workers.sync(pod);
-            }
+            const { added, removed } = staticPods.replace(pods);
+            for (const pod of removed) workers.removed(pod);
+            for (const pod of added) workers.sync(pod);
             reconcileMirrors();
           },
         },
@@ -373,10 +374,8 @@ async function start(options: KubeletOptions, scope: Scope): Promise<Kubelet> {
     findPod(namespace, name) {
       const found = podInformer.lister.get(namespace, name);
       if (found !== undefined && !isMirrorPod(found)) return withStatus(found);
-      const named = [...staticPods.values()].find(
-        ({ metadata }) => metadata.name === name && metadata.namespace === namespace,
-      );
-      return named === undefined ? undefined : withStatus(named);
+      const declared = staticPods.find(namespace, name);
+      return declared === undefined ? undefined : withStatus(declared);
     },
     state: (uid) => runtimeCache.state(uid),
     machineUsage,
@@ -409,10 +408,6 @@ function eventsOf(options: KubeletOptions, logger: Logger, scope: Scope): EventR
   return scope.use(
     createEventRecorder({ client, clock, random, logger, component: 'kubelet', host: nodeName }),
   );
-}
-
-function nodeHandler(seen: (node: Node) => void): { added: typeof seen; updated: typeof seen } {
-  return { added: seen, updated: (node) => seen(node) };
 }
 
 function podCidrOf(node: Node | undefined): string {
