@@ -24,6 +24,10 @@ const LAST_RETRY = 10_000;
 const NETWORK_RETRY = 1_000;
 const RESIZE_RETRY = 10_000;
 
+/** Reasons of aborts; made once, since each new Error writes down its stack. */
+const TERMINATING = new Error('the pod is terminating');
+const TERMINATE_FASTER = new Error('the pod is to terminate faster');
+
 /**
  * The life of one pod on this node:
  *
@@ -132,11 +136,11 @@ export class PodWorker {
   }
 
   #endSync(): void {
-    this.#syncAbort.abort(new Error('the pod is terminating'));
+    this.#syncAbort.abort(TERMINATING);
   }
 
   #hurry(): void {
-    this.#killAbort.abort(new Error('the pod is to terminate faster'));
+    this.#killAbort.abort(TERMINATE_FASTER);
     this.#killAbort = new AbortController();
   }
 
