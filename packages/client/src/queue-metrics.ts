@@ -59,6 +59,7 @@ export function createQueueMetrics(metrics: Metrics, clock: Clock, name: string)
   const addedAt = new Map<string, number>();
   const startedAt = new Map<string, number>();
   let cancel: CancelTimer | undefined;
+  let stopped = false;
 
   // The timer ends when nothing is worked on, so that an idle process sleeps; most work is done before it fires at all.
   const refresh = (): void => {
@@ -85,7 +86,7 @@ export function createQueueMetrics(metrics: Metrics, clock: Clock, name: string)
       depth.add(-1, of);
       const now = clock.monotonic();
       startedAt.set(key, now);
-      cancel ??= clock.setTimeout(refresh, UNFINISHED_PERIOD);
+      if (!stopped) cancel ??= clock.setTimeout(refresh, UNFINISHED_PERIOD);
       const added = addedAt.get(key);
       if (added !== undefined) latency.observe((now - added) / 1000, of);
       addedAt.delete(key);
@@ -97,6 +98,7 @@ export function createQueueMetrics(metrics: Metrics, clock: Clock, name: string)
       work.observe((clock.monotonic() - start) / 1000, of);
     },
     stop: () => {
+      stopped = true;
       cancel?.();
       cancel = undefined;
     },

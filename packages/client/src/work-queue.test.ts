@@ -1,4 +1,5 @@
 import { VirtualClock, createMetrics } from '@k8ts/base';
+import type { Clock } from '@k8ts/base';
 import { describe, expect, it } from 'vitest';
 
 import { createQueueMetrics } from './queue-metrics.ts';
@@ -105,7 +106,59 @@ describe('work queue', () => {
     expect(text).toMatch(/workqueue_unfinished_work_seconds\{name="deployment"\} (2\.5|3)/);
     queue.done('a');
     expect(await metrics.text()).toContain('workqueue_work_duration_seconds_sum{name="deployment"} 3');
+    await clock.advance(500);
+    expect(await metrics.text()).toContain('workqueue_unfinished_work_seconds{name="deployment"} 0');
     queue.shutDown();
+  });
+
+  it('has no timer when nothing is worked on, nor after its end', async () => {
+    const virtual = new VirtualClock();
+    let timers = 0;
+    const clock: Clock = {
+      now: () => virtual.now(),
+      monotonic: () => virtual.monotonic(),
+      yield: () => virtual.yield(),
+      setTimeout(callback, delay) {
+        timers++;
+        let pending = true;
+        const settle = (): void => {
+          if (pending) timers--;
+          pending = false;
+        };
+        const cancel = virtual.setTimeout(() => {
+          settle();
+          callback();
+        }, delay);
+        return () => {
+          settle();
+          cancel();
+        };
+      },
+    };
+    const queue = createWorkQueue({
+      clock,
+      metrics: createQueueMetrics(createMetrics(), clock, 'deployment'),
+    });
+    for (const key of ['a', 'b', 'c']) queue.add(key);
+    queue.done((await queue.get()) as string);
+    await virtual.advance(1000);
+    expect(timers).toBe(0);
+    queue.done((await queue.get()) as string);
+    queue.shutDown();
+    expect(await queue.get()).toBe('c'); // what waits is still handed out
+    expect(timers).toBe(0);
+  });
+
+  it('hands out in order of arrival, however adding and taking alternate', async () => {
+    const queue = createWorkQueue({ clock: new VirtualClock() });
+    const taken: (string | undefined)[] = [];
+    let added = 0;
+    for (let round = 0; round < 50; round++) {
+      for (let i = 0; i < round % 7; i++) queue.add(`key-${String(added++)}`);
+      for (let i = 0; i < round % 5 && queue.length > 0; i++) taken.push(await queue.get());
+    }
+    while (queue.length > 0) taken.push(await queue.get());
+    expect(taken).toEqual(Array.from({ length: added }, (_, index) => `key-${String(index)}`));
   });
 });
 
