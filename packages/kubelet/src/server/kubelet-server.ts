@@ -4,22 +4,19 @@ import type { AddressInfo, Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 
 import { type Clock, errorMessage, type Logger, type Metrics } from '@k8ts/base';
-import type { ContainerStatus } from '@k8ts/cri';
 
 import { readLogFile, readLogSource } from '../logs/cri-log-reader.ts';
 import { logOptions, LogOptionsError } from '../logs/log-options.ts';
-import { podUid, specContainers } from '../pod/pod-spec.ts';
+import { podUid } from '../pod/pod-spec.ts';
 import { isRunning } from '../pod/runtime-state.ts';
 import type { Pod } from '../pod/types.ts';
-import { spdyPortForward, tunneledPortForward, type PortForwardOptions } from '../streaming/port-forward.ts';
-import { type RemoteCommandOptions, runRemoteCommand } from '../streaming/remote-command.ts';
-import { spdyRemoteCommand } from '../streaming/spdy/spdy-remote-command.ts';
-import { isSpdyUpgrade, isWebSocketUpgrade, refuse, type UpgradeRequest } from '../streaming/upgrade.ts';
-import { webSocketRemoteCommand } from '../streaming/websocket/websocket-remote-command.ts';
+import { refuse, type UpgradeRequest } from '../streaming/upgrade.ts';
 import { type Authenticator, type Authorizer, nodeAttributes, type User } from './authentication.ts';
-import { containerForLogs, runningContainer, ServerError } from './find-container.ts';
-import { type ContainerTarget, type PodTarget, type Route, route } from './routes.ts';
+import { containerForLogs, ServerError } from './find-container.ts';
+import { type ContainerTarget, type Route, route } from './routes.ts';
+import { serveStreams } from './serve-streams.ts';
 import type { ServedNode } from './served-node.ts';
+import { runningPods, ServedNodes } from './served-nodes.ts';
 import { containerMetrics, resourceMetrics, statsSummary, UsageRates } from './stats.ts';
 
 export interface KubeletServerOptions {
@@ -53,6 +50,7 @@ export interface KubeletServer extends AsyncDisposable {
 
 /** The kubelet's API: logs, commands, port forwarding, pods, statistics. One server may speak for many nodes. */
 export function createKubeletServer(options: KubeletServerOptions): KubeletServer {
+  const nodes = new ServedNodes(options.nodes);
   const rates = new Map<string, UsageRates>();
   const stop = new AbortController();
   const sockets = new Set<Socket>();
@@ -88,24 +86,24 @@ export function createKubeletServer(options: KubeletServerOptions): KubeletServe
       case 'healthz':
         return sendText(response, 'ok');
       case 'pods':
-        return sendJson(response, podList(chosenNodes(request).flatMap((node) => node.pods())));
+        return sendJson(response, podList(nodes.named(request).flatMap((node) => node.pods())));
       case 'runningpods':
-        return sendJson(response, podList(await runningPods(chosenNodes(request))));
+        return sendJson(response, podList(await runningPods(nodes.named(request))));
       case 'metrics':
-        for (const node of chosenNodes(request)) node.collectMetrics?.();
+        for (const node of nodes.named(request)) node.collectMetrics?.();
         return sendText(response, (await options.metrics?.text()) ?? '', METRICS_TYPE);
       case 'metrics-probes':
         return sendText(response, '', METRICS_TYPE);
       case 'metrics-cadvisor':
-        return sendText(response, await containerMetrics(chosenNode(request)), METRICS_TYPE);
+        return sendText(response, await containerMetrics(nodes.one(request)), METRICS_TYPE);
       case 'metrics-resource':
         return sendText(
           response,
-          await resourceMetrics(chosenNode(request), options.clock.now()),
+          await resourceMetrics(nodes.one(request), options.clock.now()),
           METRICS_TYPE,
         );
       case 'stats-summary': {
-        const node = chosenNode(request);
+        const node = nodes.one(request);
         let known = rates.get(node.nodeName);
         if (known === undefined) rates.set(node.nodeName, (known = new UsageRates()));
         return sendJson(response, await statsSummary(node, known, options.clock.now()));
@@ -135,7 +133,7 @@ export function createKubeletServer(options: KubeletServerOptions): KubeletServe
     const user = await authenticate(request);
     if (user === undefined) throw new ServerError(401, 'Unauthorized');
     const nodeName =
-      'namespace' in target ? findPod(target).node.nodeName : chosenNodes(request)[0]?.nodeName;
+      'namespace' in target ? nodes.pod(target).node.nodeName : nodes.named(request)[0]?.nodeName;
     const attempts = nodeAttributes(request.method ?? 'GET', path, nodeName ?? '');
     for (const attributes of attempts) if (await authorize(user, attributes)) return user;
     const last = attempts[0];
@@ -145,37 +143,6 @@ export function createKubeletServer(options: KubeletServerOptions): KubeletServe
     );
   }
 
-  /** The node that the request's host names, or all when it names none. */
-  function chosenNodes(request: IncomingMessage): readonly ServedNode[] {
-    const nodes = options.nodes();
-    const host = (request.headers.host ?? '').replace(/:\d+$/, '');
-    const named = nodes.find(({ nodeName }) => nodeName === host);
-    return named === undefined ? nodes : [named];
-  }
-
-  function chosenNode(request: IncomingMessage): ServedNode {
-    const nodes = chosenNodes(request);
-    const first = nodes[0];
-    if (first === undefined) throw new ServerError(503, 'there is no node here');
-    if (nodes.length > 1) throw new ServerError(400, 'several nodes are served here: name one as the host');
-    return first;
-  }
-
-  function findPod({ namespace, pod: name, uid }: PodTarget): { node: ServedNode; pod: Pod } {
-    for (const node of options.nodes()) {
-      const pod = node.findPod(namespace, name);
-      if (pod !== undefined && (uid === '' || podUid(pod) === uid)) return { node, pod };
-    }
-    throw new ServerError(404, 'pod does not exist');
-  }
-
-  async function findRunning(
-    target: ContainerTarget,
-  ): Promise<{ node: ServedNode; pod: Pod; status: ContainerStatus }> {
-    const { node, pod } = findPod(target);
-    return { node, pod, status: runningContainer(await node.state(podUid(pod)), target.container) };
-  }
-
   async function serveLogs(
     target: ContainerTarget,
     query: URLSearchParams,
@@ -183,7 +150,7 @@ export function createKubeletServer(options: KubeletServerOptions): KubeletServe
     signal: AbortSignal,
   ): Promise<void> {
     const { clock } = options;
-    const { node, pod } = findPod(target);
+    const { node, pod } = nodes.pod(target);
     const { previous, ...wanted } = logOptions(query, clock.now());
     const status = containerForLogs(pod, await node.state(podUid(pod)), target.container, previous);
     const { logs, runtimeService } = node.runtime;
@@ -211,7 +178,7 @@ export function createKubeletServer(options: KubeletServerOptions): KubeletServe
     response: ServerResponse,
   ): Promise<void> {
     if (method !== 'POST') throw new ServerError(405, 'Method Not Allowed');
-    const { node, status } = await findRunning(target);
+    const { node, status } = await nodes.container(target);
     const command = (query.get('cmd') ?? '').split(' ').filter((word) => word !== '');
     const result = await node.runtime.runtimeService.execSync(status.id, command, 0);
     const output = Buffer.concat([result.stdout, result.stderr]);
@@ -228,72 +195,13 @@ export function createKubeletServer(options: KubeletServerOptions): KubeletServe
     const url = requestUrl(request);
     const target = route(url.pathname);
     if (!trusted) await authorizeRequest(request, url.pathname, target);
-    const spdy = isSpdyUpgrade(request);
-    if (!spdy && !isWebSocketUpgrade(request)) throw new ServerError(400, 'Upgrade request required');
-    switch (target.kind) {
-      case 'exec':
-      case 'attach':
-        return remoteCommand(upgradeRequest, target.kind, target, url.searchParams, spdy);
-      case 'portForward':
-        return portForward(upgradeRequest, target, spdy);
-      default:
-        throw new ServerError(400, 'this path has no streams');
-    }
-  }
-
-  async function remoteCommand(
-    upgradeRequest: UpgradeRequest,
-    kind: 'exec' | 'attach',
-    target: ContainerTarget,
-    query: URLSearchParams,
-    spdy: boolean,
-  ): Promise<void> {
-    const { node, pod, status } = await findRunning(target);
-    const spec = specContainers(pod).find(({ container }) => container.name === target.container)?.container;
-    const asked = streamOptions(query);
-    // Whether a running process has a terminal was decided at its start.
-    const tty = kind === 'attach' ? spec?.tty === true : asked.tty;
-    const command = query.getAll('command');
-    const wanted = { ...asked, tty, stderr: asked.stderr && !tty };
-    const session = spdy
-      ? await spdyRemoteCommand(upgradeRequest, wanted, options.clock)
-      : await webSocketRemoteCommand(upgradeRequest, wanted);
-    if (session === undefined) return;
-    const { runtimeService } = node.runtime;
-    const combined = AbortSignal.any([session.signal, stop.signal]);
-    await runRemoteCommand(session, command, async (streams) => {
-      if (kind === 'exec') return runtimeService.exec(status.id, { command, tty }, streams, combined);
-      await runtimeService.attach(status.id, { tty }, streams, combined);
-      return undefined;
+    const { clock, logger } = options;
+    await serveStreams(upgradeRequest, target, url.searchParams, {
+      nodes,
+      clock,
+      logger,
+      signal: stop.signal,
     });
-  }
-
-  async function portForward(
-    upgradeRequest: UpgradeRequest,
-    target: PodTarget,
-    spdy: boolean,
-  ): Promise<void> {
-    const { node, pod } = findPod(target);
-    const { sandboxes } = await node.state(podUid(pod));
-    const sandbox = sandboxes.find(({ state }) => state === 'SANDBOX_READY');
-    if (sandbox === undefined)
-      throw new ServerError(500, `pod not found ("${target.pod}_${target.namespace}")`);
-    const forwarding: PortForwardOptions = {
-      clock: options.clock,
-      logger: options.logger,
-      pod: sandbox.id,
-      uid: podUid(pod),
-      forward: (port, stream, signal) =>
-        node.runtime.runtimeService.portForward(
-          sandbox.id,
-          port,
-          stream,
-          AbortSignal.any([signal, stop.signal]),
-        ),
-    };
-    await (spdy
-      ? spdyPortForward(upgradeRequest, forwarding)
-      : tunneledPortForward(upgradeRequest, forwarding));
   }
 
   function fail(response: ServerResponse, error: unknown): void {
@@ -375,31 +283,8 @@ function asServerError(error: unknown): ServerError {
   return new ServerError(500, errorMessage(error));
 }
 
-/** The kubelet's own names of the parameters, or those of the API. */
-function streamOptions(query: URLSearchParams): RemoteCommandOptions {
-  const flag = (...names: string[]): boolean =>
-    names.some((name) => ['1', 'true'].includes(query.get(name) ?? ''));
-  const wanted = {
-    stdin: flag('input', 'stdin'),
-    stdout: flag('output', 'stdout'),
-    stderr: flag('error', 'stderr'),
-    tty: flag('tty'),
-  };
-  if (!wanted.stdin && !wanted.stdout && !wanted.stderr)
-    throw new ServerError(400, 'you must specify at least 1 of stdin, stdout, stderr');
-  return wanted;
-}
-
 function podList(items: readonly Pod[]): object {
   return { kind: 'PodList', apiVersion: 'v1', metadata: {}, items };
-}
-
-async function runningPods(nodes: readonly ServedNode[]): Promise<Pod[]> {
-  const pods: Pod[] = [];
-  for (const node of nodes)
-    for (const pod of node.pods())
-      if ((await node.state(podUid(pod))).containers.some(isRunning)) pods.push(pod);
-  return pods;
 }
 
 function sendText(response: ServerResponse, text: string, type = 'text/plain; charset=utf-8'): void {

@@ -26,7 +26,7 @@ export function staticPod(manifest: unknown, { nodeName, path, seen }: StaticPod
   if (!isJsonObject(manifest)) throw new Error('the manifest is not an object');
   if (manifest['kind'] !== 'Pod' || manifest['apiVersion'] !== 'v1')
     throw new Error(
-      `invalid pod: expected v1 Pod, found ${String(manifest['apiVersion'])} ${String(manifest['kind'])}`,
+      `invalid pod: expected v1 Pod, found ${JSON.stringify(manifest['apiVersion'])} ${JSON.stringify(manifest['kind'])}`,
     );
   const { metadata, spec } = manifest as { metadata?: unknown; spec?: unknown };
   if (!isJsonObject(metadata) || typeof metadata['name'] !== 'string' || !NAME.test(metadata['name']))
