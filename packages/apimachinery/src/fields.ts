@@ -49,7 +49,7 @@ export function formatFieldSelector(selector: FieldSelector): string {
     .join(',');
 }
 
-export function escapeFieldValue(value: string): string {
+function escapeFieldValue(value: string): string {
   return value.replace(/[\\,=]/g, '\\$&');
 }
 

@@ -38,10 +38,6 @@ export function formatGroupVersionKind({ group, version, kind }: GroupVersionKin
   return `${group}/${version}, Kind=${kind}`;
 }
 
-export function formatGroupVersionResource({ group, version, resource }: GroupVersionResource): string {
-  return `${group}/${version}, Resource=${resource}`;
-}
-
 /** An object's kind; a malformed apiVersion gives empty group and version, as upstream. */
 export function groupVersionKindOf(object: {
   readonly apiVersion?: string;

@@ -128,7 +128,7 @@ const BINARY_OPERATORS: readonly LabelOperator[] = ['in', 'notin', '=', '==', '!
 const VALID_OPERATORS: readonly LabelOperator[] = [...BINARY_OPERATORS, 'exists', '!'];
 
 /** Throws SelectorError with everything that is wrong. */
-export function createRequirement(
+function createRequirement(
   key: string,
   operator: LabelOperator,
   values: readonly string[],

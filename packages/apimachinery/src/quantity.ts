@@ -239,10 +239,6 @@ function combine(left: ParsedQuantity, right: ParsedQuantity, sign: bigint): Par
   };
 }
 
-export function multiplyQuantity(quantity: ParsedQuantity, factor: number | bigint): ParsedQuantity {
-  return { ...quantity, mantissa: quantity.mantissa * BigInt(factor), text: '' };
-}
-
 function aligned(left: ParsedQuantity, right: ParsedQuantity): readonly [bigint, bigint] {
   if (left.scale === right.scale) return [left.mantissa, right.mantissa];
   return left.scale > right.scale
@@ -273,13 +269,6 @@ export function quantityMilliValue(quantity: ParsedQuantity): number {
 /** The nearest floating-point number. */
 export function quantityToNumber(quantity: ParsedQuantity): number {
   return Number(`${quantity.mantissa}e${quantity.scale}`);
-}
-
-export function quantityFromInteger(
-  value: number | bigint,
-  format: QuantityFormat = 'DecimalSI',
-): ParsedQuantity {
-  return { mantissa: BigInt(value), scale: 0, format, text: '' };
 }
 
 export function quantityFromMilli(

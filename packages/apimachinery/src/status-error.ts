@@ -81,7 +81,7 @@ function failure(
 }
 
 /** `deployments.apps`, or `pods` for the core group. */
-export function groupResourceName({ group, resource }: GroupResource): string {
+function groupResourceName({ group, resource }: GroupResource): string {
   return group === '' ? resource : `${resource}.${group}`;
 }
 
@@ -168,11 +168,6 @@ export function forbidden(resource: GroupResource, name: string, message: string
         ? `${groupResourceName(resource)} is forbidden: ${message}`
         : `${groupResourceName(resource)} ${goQuote(name)} is forbidden: ${message}`;
   return failure(403, 'Forbidden', text, about(resource, name));
-}
-
-/** An authorizer's refusal, whose whole text is made by the caller. */
-export function forbiddenRequest(resource: GroupResource, name: string, message: string): StatusError {
-  return failure(403, 'Forbidden', message, about(resource, name));
 }
 
 export function methodNotSupported(resource: GroupResource, action: string): StatusError {

@@ -225,7 +225,3 @@ function withFraction(value: bigint, places: number): string {
 export function formatDurationMilliseconds(milliseconds: number): string {
   return formatDuration(BigInt(Math.round(milliseconds * 1e6)));
 }
-
-export function durationToMilliseconds(text: string): number {
-  return Number(parseDuration(text)) / 1e6;
-}

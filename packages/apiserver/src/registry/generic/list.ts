@@ -9,6 +9,8 @@ import {
   parseLabelSelector,
   SelectorError,
   StatusError,
+  unknownFieldMessage,
+  unsupportedFieldMessage,
   zeroObjectOf,
   type FieldSelector,
   type LabelSelector,
@@ -67,9 +69,9 @@ function checkField(served: ServedResource, field: string): void {
   if (strategy?.selectableFields !== undefined) {
     const empty = { ...zeroObjectOf(served.storageSchema()), metadata: { name: '' } };
     if (Object.hasOwn(strategy.selectableFields(empty), field)) return;
-    throw badRequest(`field label not supported: ${field}`);
+    throw badRequest(unsupportedFieldMessage(field));
   }
-  throw badRequest(`"${field}" is not a known field selector: only "metadata.name", "metadata.namespace"`);
+  throw badRequest(unknownFieldMessage(field));
 }
 
 export async function list(scope: ListScope, parameters: ListParameters): Promise<ListResult> {
