@@ -21,13 +21,15 @@ const configMap = (name: string, data: Readonly<Record<string, string>> = DATA):
 });
 const secret = (
   name: string,
-  stringData: Readonly<Record<string, string>> = DATA,
+  data: Readonly<Record<string, string>> = DATA,
   namespace = 'default',
 ): object => ({
   apiVersion: 'v1',
   kind: 'Secret',
   metadata: { name, namespace },
-  stringData,
+  data: Object.fromEntries(
+    Object.entries(data).map(([key, value]) => [key, Buffer.from(value).toString('base64')]),
+  ),
 });
 
 const cluster = useCluster();
@@ -311,7 +313,7 @@ describe('ConfigMap', () => {
       mounting(
         { configMap: { name: 'binary' } },
         'cat /v/text; hexdump -C /v/dump.bin',
-        /^text\n00000000 {2}de ad be fb 89 {2}/,
+        /^text\n00000000 {2}de ad fe fb 89 {2}/,
       ),
     ),
   );
