@@ -8,6 +8,7 @@ import { testRollouts } from './kubectl/rollouts.ts';
 import { useSession } from './kubectl/session.ts';
 import { testShortTour } from './kubectl/short-tour.ts';
 import { findKubectls } from './kubectl/versions.ts';
+import { testUpstreamDemands } from './kubectl/upstream.ts';
 import { testWriting } from './kubectl/writing.ts';
 
 const versions = findKubectls();
@@ -37,4 +38,5 @@ describe.each(versions)('kubectl $version', (version) => {
   testRollouts(session);
   testPods(session);
   testNodes(session);
+  if (version === newest) testUpstreamDemands(session);
 });

@@ -40,11 +40,10 @@ export async function checkApiOperations<T extends KubeObject>(
   const resource = suite.client.resource(anyType, namespace);
   const everywhere = suite.client.resource(anyType);
   const label = `operations-of=${type.resource}`;
-  const objectOf = (index: number): New<Thing> =>
-    ({
-      ...example(index),
-      metadata: { name: names(index), labels: { 'operations-of': type.resource } },
-    }) as unknown as New<Thing>;
+  const objectOf = (index: number): New<Thing> => ({
+    ...example(index),
+    metadata: { name: names(index), labels: { 'operations-of': type.resource } },
+  });
 
   await checkDiscovery(suite, anyType, status !== undefined);
 

@@ -1,6 +1,6 @@
 import { createPublicKey, verify } from 'node:crypto';
 
-import { authenticationv1, authorizationv1, corev1, rbacv1, type New } from '@k8ts/api';
+import { authenticationv1, authorizationv1, corev1, rbacv1 } from '@k8ts/api';
 import { describe, expect, it } from 'vitest';
 
 import { until } from '../support/waiting.ts';
@@ -96,7 +96,7 @@ describe('service accounts and reviews', () => {
     expect(token.split('.')).toHaveLength(3);
     const review = await suite.client
       .resource(authenticationv1.tokenReviews)
-      .create({ metadata: {}, spec: { token } } as New<authenticationv1.TokenReview>);
+      .create({ metadata: {}, spec: { token } });
     expect(review.status).toMatchObject({
       authenticated: true,
       user: {
@@ -112,7 +112,7 @@ describe('service accounts and reviews', () => {
     });
     const broken = await suite.client
       .resource(authenticationv1.tokenReviews)
-      .create({ metadata: {}, spec: { token: `${token}x` } } as New<authenticationv1.TokenReview>);
+      .create({ metadata: {}, spec: { token: `${token}x` } });
     expect(broken.status?.authenticated ?? false).toBe(false);
   });
 
@@ -179,10 +179,10 @@ describe('service accounts and reviews', () => {
     const review = async (): Promise<boolean | undefined> => {
       const everywhere = await suite.client
         .resource(authorizationv1.subjectAccessReviews)
-        .create({ metadata: {}, spec } as New<authorizationv1.SubjectAccessReview>);
+        .create({ metadata: {}, spec });
       const local = await suite.client
         .resource(authorizationv1.localSubjectAccessReviews, namespace)
-        .create({ metadata: {}, spec } as New<authorizationv1.LocalSubjectAccessReview>);
+        .create({ metadata: {}, spec });
       expect(local.status?.allowed).toBe(everywhere.status?.allowed);
       return everywhere.status?.allowed;
     };

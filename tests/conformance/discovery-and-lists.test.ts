@@ -144,11 +144,10 @@ describe('lists in chunks', () => {
   const store = createMemoryStore({ clock: realClock, logger: silentLogger });
   const suite = useSuite({ nodes: 0, store });
   afterAll(() => store[Symbol.asyncDispose]());
-  const template = (index: number): New<corev1.PodTemplate> =>
-    ({
-      metadata: { name: `template-${String(index).padStart(4, '0')}` },
-      template: { spec: { containers: [{ name: 'test', image: 'test2' }] } },
-    }) as unknown as New<corev1.PodTemplate>;
+  const template = (index: number): New<corev1.PodTemplate> => ({
+    metadata: { name: `template-${String(index).padStart(4, '0')}` },
+    template: { spec: { containers: [{ name: 'test', image: 'test2' }] } },
+  });
   const fill = async (namespace: string, count: number): Promise<void> => {
     const templates = suite.client.resource(corev1.podTemplates, namespace);
     await Promise.all(Array.from({ length: count }, (_, index) => templates.create(template(index))));

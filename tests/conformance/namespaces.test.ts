@@ -94,7 +94,7 @@ describe.concurrent('namespaces', () => {
       metadata: { name: 'test-service' },
       spec: { selector: { foo: 'bar' }, ports: [{ port: 80, targetPort: 80 }] },
       status: {},
-    } as unknown as New<corev1.Service>);
+    });
     await suite.client.resource(corev1.namespaces).delete(name);
     await gone(name);
     await suite.client.resource(corev1.namespaces).create({ metadata: { name }, spec: {}, status: {} });

@@ -9,8 +9,7 @@ const service = (
   name: string,
   spec: object,
   labels: Readonly<Record<string, string>> = {},
-): New<corev1.Service> =>
-  ({ metadata: { name, labels }, spec, status: {} }) as unknown as New<corev1.Service>;
+): New<corev1.Service> => ({ metadata: { name, labels }, spec, status: {} });
 
 describe('services and their endpoints', () => {
   const suite = useSuite();
@@ -158,7 +157,7 @@ describe('services and their endpoints', () => {
       'endpointslice.kubernetes.io/managed-by': 'endpointslicemirroring-controller.k8s.io',
     });
     const subsets = [{ ports: [{ port: 81 }], addresses: [{ ip: '10.2.3.4' }] }];
-    await endpoints.update({ ...created, subsets } as unknown as corev1.Endpoints);
+    await endpoints.update({ ...created, subsets });
     await until(async () => {
       const [changed] = await slicesOf(namespace, name);
       return changed?.endpoints?.[0]?.addresses[0] === '10.2.3.4' && changed.ports?.[0]?.port === 81;
@@ -257,7 +256,7 @@ describe('services and their endpoints', () => {
     const updated = await services.updateStatus({
       ...patched,
       status: { ...patched.status, conditions: [condition] },
-    } as corev1.Service);
+    });
     expect(updated.status?.conditions).toMatchObject([{ type: 'StatusUpdate' }]);
     await services.patch(
       'test-service',

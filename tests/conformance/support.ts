@@ -1,4 +1,5 @@
-import { appsv1, corev1, type KubeObject, type New } from '@k8ts/api';
+import type { appsv1 } from '@k8ts/api';
+import { corev1, type KubeObject, type New } from '@k8ts/api';
 import { StatusError, type Status } from '@k8ts/apimachinery';
 import {
   createClient,
@@ -143,13 +144,13 @@ export function podTemplate({ labels = {}, behaviour, spec = {} }: PodParts = {}
       labels,
       ...(behaviour === undefined ? {} : { annotations: { 'k8ts.io/simulate': JSON.stringify(behaviour) } }),
     },
-    spec: { containers: [{ name: 'main', image: 'registry.example/app:1' }], ...spec } as corev1.PodSpec,
+    spec: { containers: [{ name: 'main', image: 'registry.example/app:1' }], ...spec },
   };
 }
 
 export function podOf(name: string, parts: PodParts = {}): New<corev1.Pod> {
   const { metadata, spec } = podTemplate(parts);
-  return { metadata: { ...metadata, name }, spec, status: {} } as New<corev1.Pod>;
+  return { metadata: { ...metadata, name }, spec, status: {} };
 }
 
 export function deploymentOf(
@@ -168,7 +169,7 @@ export function deploymentOf(
       ...spec,
     },
     status: {},
-  } as New<appsv1.Deployment>;
+  };
 }
 
 export function replicaSetOf(name: string, replicas: number, parts: PodParts = {}): New<appsv1.ReplicaSet> {
@@ -177,5 +178,5 @@ export function replicaSetOf(name: string, replicas: number, parts: PodParts = {
     metadata: { name, labels },
     spec: { replicas, selector: { matchLabels: labels }, template: podTemplate({ ...parts, labels }) },
     status: { replicas: 0 },
-  } as New<appsv1.ReplicaSet>;
+  };
 }

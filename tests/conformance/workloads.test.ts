@@ -1,4 +1,5 @@
-import { appsv1, autoscalingv1, corev1 } from '@k8ts/api';
+import type { autoscalingv1 } from '@k8ts/api';
+import { appsv1, corev1 } from '@k8ts/api';
 import type { ResourceClient } from '@k8ts/client';
 import { describe, expect, it } from 'vitest';
 
@@ -46,7 +47,7 @@ describe('deployments', () => {
     const first = (await pods(namespace))[0]?.metadata.name;
     const wanted = deploymentOf('test-rolling-update-deployment', 1, {
       labels,
-      spec: { containers: [{ name: 'main', image: 'registry.example/other:2' }] } as never,
+      spec: { containers: [{ name: 'main', image: 'registry.example/other:2' }] },
     });
     await deploymentsOf(namespace).create(wanted);
     await complete(namespace, 'test-rolling-update-deployment');
@@ -104,7 +105,7 @@ describe('deployments', () => {
       deploymentOf(
         'rollover',
         1,
-        { behaviour: { readyAfter: 3600 }, spec: { containers: [unready] } as never },
+        { behaviour: { readyAfter: 3600 }, spec: { containers: [unready] } },
         {
           strategy,
           minReadySeconds: 0,
@@ -234,7 +235,7 @@ describe('deployments', () => {
       const read = await deployments.getSubresource<appsv1.Deployment>('status', 'status');
       const conditions = [...(read.status?.conditions ?? []), condition];
       updated = await deployments
-        .updateStatus({ ...read, status: { ...read.status, conditions } } as appsv1.Deployment)
+        .updateStatus({ ...read, status: { ...read.status, conditions } })
         .catch(() => undefined);
       return updated !== undefined;
     });
