@@ -8,6 +8,8 @@ import type { Verdict } from '../contract.ts';
 import { SchedulingCycle } from '../cycle.ts';
 import { defaultPlugins } from '../plugin-registry.ts';
 
+const HOSTNAME = 'kubernetes.io/hostname';
+
 const alone: WorkloadLookup = { selectorOf: () => undefined, namespacesMatching: () => new Set() };
 
 function node(
@@ -21,7 +23,7 @@ function node(
 ): corev1.Node {
   const { labels, cpu = '4', pods = '110', extra, ...spec } = init;
   return {
-    metadata: { name, labels: { 'kubernetes.io/hostname': name, ...labels } },
+    metadata: { name, labels: { [HOSTNAME]: name, ...labels } },
     spec,
     status: { allocatable: { cpu, memory: '8Gi', pods, 'ephemeral-storage': '10Gi', ...extra } },
   };
@@ -349,7 +351,7 @@ describe('topologySpreadConstraints', () => {
 describe('affinity between pods', () => {
   const term = (app: string): corev1.PodAffinityTerm => ({
     labelSelector: { matchLabels: { app } },
-    topologyKey: 'kubernetes.io/hostname',
+    topologyKey: HOSTNAME,
   });
   const away = (app: string): corev1.Affinity => ({
     podAntiAffinity: { requiredDuringSchedulingIgnoredDuringExecution: [term(app)] },
@@ -406,15 +408,61 @@ test('the kept evaluation agrees with one made anew, over a random history', () 
   const seed = 20260101;
   const random = seededRandom(seed);
   const pick = <T>(values: readonly T[]): T => values[Math.floor(random() * values.length)] as T;
+  const labelSelector = { matchLabels: { app: 'x' } };
+  const rules: readonly Partial<corev1.PodSpec>[] = [
+    {},
+    {},
+    {
+      topologySpreadConstraints: [
+        { maxSkew: 2, topologyKey: 'zone', whenUnsatisfiable: 'DoNotSchedule', labelSelector },
+      ],
+    },
+    {
+      topologySpreadConstraints: [
+        {
+          maxSkew: 3,
+          minDomains: 3,
+          topologyKey: 'zone',
+          whenUnsatisfiable: 'DoNotSchedule',
+          nodeTaintsPolicy: 'Honor',
+          labelSelector,
+        },
+        { maxSkew: 1, topologyKey: 'zone', whenUnsatisfiable: 'ScheduleAnyway', labelSelector },
+        { maxSkew: 1, topologyKey: HOSTNAME, whenUnsatisfiable: 'ScheduleAnyway', labelSelector },
+      ],
+    },
+    {
+      affinity: {
+        podAffinity: {
+          requiredDuringSchedulingIgnoredDuringExecution: [{ topologyKey: 'zone', labelSelector }],
+        },
+        podAntiAffinity: {
+          preferredDuringSchedulingIgnoredDuringExecution: [
+            { weight: 7, podAffinityTerm: { topologyKey: HOSTNAME, labelSelector } },
+          ],
+        },
+      },
+    },
+    {
+      affinity: {
+        podAntiAffinity: {
+          requiredDuringSchedulingIgnoredDuringExecution: [
+            { topologyKey: HOSTNAME, labelSelector: { matchLabels: { app: 'y' } } },
+          ],
+        },
+      },
+    },
+  ];
   const nodes = new Map<string, corev1.Node>();
   const placed = new Map<string, { pod: corev1.Pod; node: string }>();
   const harness = new Harness([]);
   for (let step = 0; step < 1500; step++) {
     const action = random();
     if (action < 0.15 || nodes.size === 0) {
-      const fresh = node(`n${String(Math.floor(random() * 30))}`, {
+      const fresh = node(`n${String(Math.floor(random() * 80))}`, {
         cpu: pick(['1', '2', '4']),
-        labels: { zone: pick(['1', '2', '3']) },
+        // Some are in no zone.
+        labels: random() < 0.1 ? {} : { zone: pick(['1', '2', '3']) },
         unschedulable: random() < 0.1,
         ...(random() < 0.2 ? { taints: [{ key: 'k', effect: 'NoSchedule' as const }] } : {}),
       });
@@ -424,26 +472,21 @@ test('the kept evaluation agrees with one made anew, over a random history', () 
       const gone = pick([...nodes.keys()]);
       nodes.delete(gone);
       harness.state.removeNode(gone);
-    } else if (action < 0.4 && placed.size > 0) {
+    } else if (action < 0.35 && placed.size > 0) {
       const uid = pick([...placed.keys()]);
       placed.delete(uid);
       harness.state.remove(uid);
+    } else if (action < 0.45 && placed.size > 0) {
+      // Seen again, with other labels or as it was.
+      const [uid, { pod: before, node: name }] = pick([...placed]);
+      const after = { ...before, metadata: { ...before.metadata, labels: { app: pick(['x', 'y']) } } };
+      placed.set(uid, { pod: after, node: name });
+      harness.state.place(after, name);
     } else {
       const subject = pod({
         labels: { app: pick(['x', 'y']) },
         requests: { cpu: pick(['100m', '500m', '1']) },
-        ...(random() < 0.3
-          ? {
-              topologySpreadConstraints: [
-                {
-                  maxSkew: 2,
-                  topologyKey: 'zone',
-                  whenUnsatisfiable: 'DoNotSchedule',
-                  labelSelector: { matchLabels: { app: 'x' } },
-                },
-              ],
-            }
-          : {}),
+        ...pick(rules),
       });
       const anew = new Harness([...nodes.values()]);
       for (const entry of placed.values()) if (nodes.has(entry.node)) place(anew, entry.pod, entry.node);
