@@ -1,10 +1,14 @@
-// Adds up what the test suites reported: `node tools/sum-results.mjs DIR SUITE…` reads DIR/SUITE.json of each. Fails when
-// a suite has no report or no tests, when a test failed, or when one was skipped without a reason, which stands in
+// Adds up what the test suites reported: `node tools/sum-results.mjs DIR SUITE…` reads DIR/SUITE.json of each, and the
+// reports of the suites that ran in isolation (DIR/isolated-….json). Fails when a suite has no report or no tests, when a test failed, or when one was skipped without a reason, which stands in
 // brackets at the end of its name. The last line is the sum.
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 
-const [directory, ...suites] = process.argv.slice(2);
+const [directory, ...required] = process.argv.slice(2);
+const isolated = readdirSync(directory)
+  .filter((file) => file.startsWith('isolated-'))
+  .map((file) => file.replace('.json', ''));
+const suites = [...required, ...isolated];
 let [passed, failed, skipped] = [0, 0, 0];
 let wrong = false;
 const complain = (text) => {

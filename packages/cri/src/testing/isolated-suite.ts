@@ -1,4 +1,5 @@
 import { spawn } from 'node:child_process';
+import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, it } from 'vitest';
 
@@ -22,14 +23,17 @@ export function describeIsolated(name: string, directory: string): void {
       return;
     }
     it('in isolation', { timeout: 600_000 }, async () => {
-      const { code, output } = await run(directory);
+      const { code, output } = await run(name, directory);
       if (code !== 0) console.error(output);
       expect(code, 'exit code of the isolated run; its output is above').toBe(0);
     });
   });
 }
 
-function run(directory: string): Promise<{ readonly code: number | null; readonly output: string }> {
+function run(
+  name: string,
+  directory: string,
+): Promise<{ readonly code: number | null; readonly output: string }> {
   return new Promise((resolve, reject) => {
     const vitest = [
       'node_modules/vitest/vitest.mjs',
@@ -37,6 +41,7 @@ function run(directory: string): Promise<{ readonly code: number | null; readonl
       '--config',
       'vitest.isolated.config.ts',
       directory,
+      ...reporters(name),
     ];
     const child = spawn(`${ROOT}tools/isolated.sh`, [process.execPath, ...vitest], {
       cwd: ROOT,
@@ -48,4 +53,12 @@ function run(directory: string): Promise<{ readonly code: number | null; readonl
     child.on('error', reject);
     child.on('close', (code) => resolve({ code, output }));
   });
+}
+
+/** Where results are gathered (CI), each suite leaves a report of its own. */
+function reporters(name: string): readonly string[] {
+  const gathered = process.env['K8TS_TEST_REPORTS'];
+  if (gathered === undefined) return [];
+  const file = `isolated-${name.replaceAll(/[^a-z0-9]+/gi, '-')}.json`;
+  return ['--reporter=default', '--reporter=json', `--outputFile.json=${join(gathered, file)}`];
 }

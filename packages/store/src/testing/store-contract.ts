@@ -22,6 +22,8 @@ export type OpenTestStore = () => Promise<TestStore>;
 export interface StoreContractOptions {
   /** Steps of each random history. */
   readonly historySteps?: number;
+  /** The store is not exclusive: others may write to it. Default false. */
+  readonly shared?: boolean;
 }
 
 /**
@@ -36,7 +38,7 @@ export interface StoreContractOptions {
 export function describeStoreContract(
   name: string,
   open: OpenTestStore,
-  { historySteps = 300 }: StoreContractOptions = {},
+  { historySteps = 300, shared = false }: StoreContractOptions = {},
 ): void {
   describe(`store contract: ${name}`, () => {
     let opened: TestStore | undefined;
@@ -46,6 +48,7 @@ export function describeStoreContract(
       return opened;
     };
     const context: ContractContext = {
+      shared,
       get store() {
         return current().store;
       },

@@ -31,7 +31,7 @@ if (binary === undefined) {
       const store = await openEtcdStore({ endpoints: etcd.endpoint, clock });
       return { store, advance, close: async () => etcd[Symbol.asyncDispose]() };
     },
-    { historySteps: 120 },
+    { historySteps: 120, shared: true },
   );
 
   describe('etcd driver', () => {
