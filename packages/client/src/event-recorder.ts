@@ -40,6 +40,10 @@ export interface EventBroadcaster extends AsyncDisposable {
   flush(): Promise<void>;
 }
 
+/**
+ * Writes the events of one process, one after another. Repetitions become a count on the event that is there, similar
+ * events are summed up, and what one object says too often is dropped (client-go tools/record).
+ */
 export function createEventBroadcaster(
   options: Pick<EventRecorderOptions, 'client' | 'clock' | 'random' | 'logger'>,
 ): EventBroadcaster {

@@ -131,6 +131,7 @@ function unhealthyFirst(
   return [...condemned].reverse().find(([, pod]) => !isHealthy(pod, state))?.[1];
 }
 
+/** The status that the pods amount to; counts of ordinals and revisions as upstream's updateStatus makes them. */
 export function statefulStatus(state: StatefulState): appsv1.StatefulSetStatus {
   const { set, pods, current, update, now } = state;
   const count = (holds: (pod: Pod) => boolean): number => pods.filter(holds).length;

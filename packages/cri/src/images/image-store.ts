@@ -13,17 +13,7 @@ import { DIGEST, normalizeReference } from './reference.ts';
 import { unpackLayer } from './unpack-layer.ts';
 import type { LayerLimits } from './unpack-layer.ts';
 
-/**
- * Images below one directory:
- *
- *     images.json           which images there are, by their ids, with their names
- *     configs/<hex>.json    image configurations; the file's sha256 is the image's id
- *     layers/<hex>/fs       unpacked layers by diffID, shared by images; layers/<hex>/layer.json their facts
- *     tmp/                  what is being made; emptied at the start
- *
- * Everything is made in `tmp` and renamed into place, and a layer is put down before the image that needs it, so a kill
- * at any moment leaves at most a layer nobody uses, which the next collection takes away.
- */
+/** An image that is here whole. */
 export interface ImageRecord {
   /** `sha256:…` of the configuration. */
   readonly id: string;
@@ -72,6 +62,17 @@ export interface NewImage {
   readonly repoDigests: readonly string[];
 }
 
+/**
+ * Images below one directory:
+ *
+ *     images.json           which images there are, by their ids, with their names
+ *     configs/<hex>.json    image configurations; the file's sha256 is the image's id
+ *     layers/<hex>/fs       unpacked layers by diffID, shared by images; layers/<hex>/layer.json their facts
+ *     tmp/                  what is being made; emptied at the start
+ *
+ * Everything is made in `tmp` and renamed into place, and a layer is put down before the image that needs it, so a kill
+ * at any moment leaves at most a layer nobody uses, which the next collection takes away.
+ */
 export class ImageStore {
   readonly directory: string;
   readonly limits: ImageLimits;
@@ -95,6 +96,7 @@ export class ImageStore {
     this.#layersInUse = options.layersInUse ?? (() => Promise.resolve(new Set()));
   }
 
+  /** Reads what is there and clears what was under way. Rejects when `images.json` cannot be read. */
   static async open(options: ImageStoreOptions): Promise<ImageStore> {
     const store = new ImageStore(options);
     await rm(store.#path('tmp'), { recursive: true, force: true });

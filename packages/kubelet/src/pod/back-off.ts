@@ -23,6 +23,7 @@ interface Entry {
   updated: number;
 }
 
+/** `initial` and `maximum` in milliseconds. */
 export function createBackOff(initial: number, maximum: number): BackOff {
   const entries = new Map<string, Entry>();
   const current = (key: string, since: number): Entry | undefined => {

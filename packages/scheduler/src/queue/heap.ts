@@ -1,9 +1,10 @@
-/** A binary heap. Elements know their place, so that any of them can be taken out. */
+/** What can be in a heap. */
 export interface HeapElement {
   /** -1 while in no heap. */
   heapIndex: number;
 }
 
+/** A binary heap. Elements know their place, so that any of them can be taken out. */
 export class Heap<T extends HeapElement> {
   readonly #elements: T[] = [];
   readonly #before: (a: T, b: T) => boolean;

@@ -13,6 +13,7 @@ const SIGKILL = 9;
 /** Below it are the pods for which nobody made a control group. */
 export const OWN_CGROUPS: string = '/k8ts';
 
+/** Makes a pod's sandbox with its namespaces and network, and resolves to its id. What was made goes again when it throws. */
 export async function runSandbox(
   engine: Engine,
   config: PodSandboxConfig,

@@ -53,6 +53,11 @@ export interface SimulatedExit {
 const SIGKILL = 9;
 const NODE_ADDRESSES: readonly string[] = [];
 
+/**
+ * Sandboxes and containers that are objects in memory. What a container does (how long it runs, how it ends, what it logs
+ * and answers) is its behaviour's, see `behaviour.ts`; nothing happens between its changes of state, so thousands cost
+ * little.
+ */
 export class SimulatedRuntimeService implements RuntimeService {
   readonly #environment: SimulatedEnvironment;
   readonly #clock: Clock;

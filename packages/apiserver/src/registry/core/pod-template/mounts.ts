@@ -15,6 +15,7 @@ import type { AnyContainer } from './walk.ts';
 /** The pod's valid volumes by name. */
 export type Volumes = ReadonlyMap<string, corev1.Volume>;
 
+/** pkg/apis/core/validation: ValidateVolumeMounts. */
 export function validateVolumeMounts(container: AnyContainer, volumes: Volumes, path: string): FieldError[] {
   const devices = new Map((container.volumeDevices ?? []).map((device) => [device.name, device.devicePath]));
   const devicePaths = new Set(devices.values());
@@ -73,6 +74,7 @@ function validateRecursiveReadOnly(mount: corev1.VolumeMount, path: string): Fie
   return errors;
 }
 
+/** pkg/apis/core/validation: ValidateVolumeDevices. */
 export function validateVolumeDevices(container: AnyContainer, volumes: Volumes, path: string): FieldError[] {
   const mounts = new Map((container.volumeMounts ?? []).map((mount) => [mount.name, mount.mountPath]));
   const mountPaths = new Set(mounts.values());

@@ -243,6 +243,7 @@ export function validateOnlyAddedTolerations(
   return validateTolerations(next, path);
 }
 
+/** pkg/apis/core/validation: validateTopologySpreadConstraints. */
 export function validateTopologySpread(
   constraints: readonly corev1.TopologySpreadConstraint[] | undefined,
   path: string,

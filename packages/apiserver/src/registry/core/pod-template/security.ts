@@ -141,6 +141,7 @@ function validateSysctls(spec: corev1.PodSpec, path: string): FieldError[] {
   });
 }
 
+/** The pod's own security context; those of its containers are checked with them. */
 export function validatePodSecurity(spec: corev1.PodSpec, path: string): FieldError[] {
   const context = spec.securityContext ?? {};
   const errors: FieldError[] = [];

@@ -58,6 +58,7 @@ function wrongUserName(name: string): string[] {
   return wrong;
 }
 
+/** pkg/apis/core/validation: validateWindowsHostProcessPod. */
 export function validateHostProcess(spec: corev1.PodSpec, path: string): FieldError[] {
   const errors: FieldError[] = [];
   const ofPod = spec.securityContext?.windowsOptions?.hostProcess;

@@ -18,6 +18,7 @@ type Statuses = readonly corev1.ContainerStatus[] | undefined;
 const NOT_NEGATIVE_INTEGER = 'must be a non-negative integer';
 const SYSTEM_CONDITIONS = ['PodScheduled', 'Ready', 'Initialized'];
 
+/** pkg/apis/core/validation: ValidatePodStatusUpdate. */
 export function validatePodStatusUpdate(pod: Pod, old: Pod): FieldError[] {
   const status = pod.status ?? {};
   const before = old.status ?? {};

@@ -73,6 +73,10 @@ const UPDATABLE = [
   '`spec.terminationGracePeriodSeconds` (allow it to be set to 1 if it was previously negative)',
 ].join(',');
 
+/**
+ * pkg/apis/core/validation: ValidatePodUpdate. Of a pod's spec only a few fields may change; the refusal shows what else
+ * did.
+ */
 export function validatePodUpdate(pod: Pod, old: Pod): FieldError[] {
   const errors = [
     ...validateMetadataAndSpec(pod),

@@ -5,6 +5,7 @@ import { cidrWarnings, ipWarnings } from '../../ip-addresses.ts';
 export const TOPOLOGY_HINTS: string = 'service.kubernetes.io/topology-aware-hints';
 export const TOPOLOGY_MODE: string = 'service.kubernetes.io/topology-mode';
 
+/** pkg/api/service: GetWarningsForService. */
 export function serviceWarnings({ metadata, spec = {} }: corev1.Service): string[] {
   const warnings: string[] = [];
   const { externalIPs = [], loadBalancerIP = '', type, clusterIP = '' } = spec;
