@@ -1,4 +1,10 @@
+import { existsSync } from 'node:fs';
+import { rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+
 import { corev1 } from '@k8ts/api';
+import { buildImageArchive } from '@k8ts/cri';
 import { afterAll, beforeAll, expect } from 'vitest';
 
 import type { Running } from '../../clients/kubectl/program.ts';
@@ -27,7 +33,10 @@ export interface PodRuns {
    */
   prints(run: Run): () => Promise<void>;
   /** The same for a pod that the test itself waits for. */
-  pod(spec: Partial<corev1.PodSpec> & { containers: Container[] }, metadata?: Run['metadata']): string;
+  pod(
+    spec: Omit<Partial<corev1.PodSpec>, 'containers'> & { containers: readonly Container[] },
+    metadata?: Run['metadata'],
+  ): string;
 }
 
 /** The pods of a file; `objects` are there before them. */
@@ -78,4 +87,27 @@ export function useProxy(cluster: TestCluster): (path: string, init?: RequestIni
   });
   afterAll(async () => proxy?.[Symbol.asyncDispose]());
   return (path, init) => fetch(`${origin}${path}`, { signal: AbortSignal.timeout(10_000), ...init });
+}
+
+/** The program of the image `guestbook:1`. */
+export const NODE = '/usr/local/bin/node';
+
+/** An image that says `entrypoint default arguments`. */
+export const DEFAULTS = 'defaults:test';
+export const DEFAULTS_ARCHIVE: string = join(tmpdir(), `k8ts-conformance-${process.pid}.tar`);
+
+export function useDefaultsImage(): void {
+  beforeAll(async () => {
+    const busybox = ['/bin/busybox', '/usr/bin/busybox'].find((path) => existsSync(path));
+    if (busybox === undefined) throw new Error('there is no busybox here: install busybox-static');
+    await buildImageArchive({
+      output: DEFAULTS_ARCHIVE,
+      tags: [DEFAULTS],
+      files: [{ source: busybox, path: '/bin/busybox', mode: 0o755 }],
+      symlinks: { '/bin/echo': 'busybox' },
+      entrypoint: ['/bin/echo', 'entrypoint'],
+      cmd: ['default', 'arguments'],
+    });
+  });
+  afterAll(() => rm(DEFAULTS_ARCHIVE, { force: true }));
 }

@@ -183,7 +183,7 @@ const projectedSecret = ({ defaultMode, ...more }: { defaultMode?: number; items
 function projected(source: object, defaultMode?: number): Source {
   return {
     projected: { sources: [source], ...(defaultMode === undefined ? {} : { defaultMode }) },
-  } as Source;
+  };
 }
 
 const ITEMS: Items = [{ key: 'data-2', path: 'path/to/data-2' }];
@@ -251,7 +251,7 @@ function optionalUpdates(
     );
     await Promise.all([untilShown(pod, '/del/data-1', 'value-1'), untilShown(pod, '/upd/data-1', 'value-1')]);
     await cluster.client
-      .resource<corev1.ConfigMap | corev1.Secret>(corev1[kind] as never, 'default')
+      .resource<corev1.ConfigMap | corev1.Secret>(corev1[kind], 'default')
       .delete(named('del'));
     await cluster.apply(
       make(named('upd'), { 'data-3': 'value-3' }),
