@@ -8,7 +8,7 @@ import {
   LeaseNotFoundError,
   prefixEnd,
 } from '../contract.ts';
-import { bytes, plain, put, remove } from './contract-helpers.ts';
+import { bytes, plain, put, remove } from './contract-steps.ts';
 import type { ContractContext } from './contract-context.ts';
 
 export function testCommits(context: ContractContext): void {

@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest';
 
 import { CompactedError, FutureRevisionError, prefixEnd } from '../contract.ts';
-import { line, plain, put, record, remove } from './contract-helpers.ts';
+import { line, plain, put, record, remove } from './contract-steps.ts';
 import type { ContractContext } from './contract-context.ts';
 
 export function testCompaction(context: ContractContext): void {

@@ -2,7 +2,7 @@ import { type Random, seededRandom } from '@k8ts/base';
 import { expect, test } from 'vitest';
 
 import { CompactedError, type Condition, type Operation, prefixEnd, type StoreEvent } from '../contract.ts';
-import { bytes, eventually, plain, record, type RecordedWatch } from './contract-helpers.ts';
+import { bytes, eventually, plain, record, type RecordedWatch } from './contract-steps.ts';
 import type { ContractContext } from './contract-context.ts';
 import { StoreModel } from './store-model.ts';
 

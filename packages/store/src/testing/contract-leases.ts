@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest';
 
 import { InvalidRequestError, LeaseExistsError, LeaseNotFoundError } from '../contract.ts';
-import { eventually, put, record } from './contract-helpers.ts';
+import { eventually, put, record } from './contract-steps.ts';
 import type { ContractContext } from './contract-context.ts';
 
 export function testLeases(context: ContractContext): void {

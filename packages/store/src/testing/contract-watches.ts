@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest';
 
 import { prefixEnd } from '../contract.ts';
-import { bytes, eventually, line, plain, put, record, remove } from './contract-helpers.ts';
+import { bytes, eventually, line, plain, put, record, remove } from './contract-steps.ts';
 import type { ContractContext } from './contract-context.ts';
 
 export function testWatches(context: ContractContext): void {
