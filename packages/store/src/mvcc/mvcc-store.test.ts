@@ -8,7 +8,7 @@ import {
   UnavailableError,
   UnknownOutcomeError,
 } from '../contract.ts';
-import { line, put, record, remove } from '../testing/contract-helpers.ts';
+import { line, put, record, remove } from '../testing/contract-steps.ts';
 import type { Journal, JournalBatch } from './journal.ts';
 import { MvccStore } from './mvcc-store.ts';
 import type { Version } from './version.ts';

@@ -8,7 +8,7 @@ import { realClock, sleep } from '@k8ts/base';
 import { describe, expect, test } from 'vitest';
 
 import { InvalidRequestError, UnavailableError } from '../../contract.ts';
-import { eventually, put, record, remove } from '../../testing/contract-helpers.ts';
+import { eventually, put, record, remove } from '../../testing/contract-steps.ts';
 import { describeStoreContract } from '../../testing/store-contract.ts';
 import { parseEndpoints } from './connection.ts';
 import { answersProgress, openEtcdStore } from './etcd-store.ts';

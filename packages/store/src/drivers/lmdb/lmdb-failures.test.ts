@@ -10,7 +10,7 @@ import { open } from 'lmdb';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 
 import { CompactedError, prefixEnd, type Store, UnavailableError } from '../../contract.ts';
-import { line, plain, put, record, remove } from '../../testing/contract-helpers.ts';
+import { line, plain, put, record, remove } from '../../testing/contract-steps.ts';
 import { openLmdbStore } from './lmdb-store.ts';
 import { encodeNumber, settingKey } from './row.ts';
 

@@ -2,7 +2,7 @@ import { VirtualClock } from '@k8ts/base';
 import { expect, test } from 'vitest';
 
 import { CompactedError, prefixEnd } from '../../contract.ts';
-import { put, remove } from '../../testing/contract-helpers.ts';
+import { put, remove } from '../../testing/contract-steps.ts';
 
 import { describeStoreContract } from '../../testing/store-contract.ts';
 import { impatientClock } from '../../testing/impatient-clock.ts';
