@@ -117,6 +117,7 @@ export class Cluster implements AsyncDisposable {
         }),
       );
       served.push(...nodes.served);
+      await nodes.ready();
       return new Cluster({ scope, controlPlane, nodes, metrics, pki });
     } catch (error) {
       await scope[Symbol.asyncDispose]();
