@@ -8,6 +8,7 @@ import { namespaceLifecycle } from './admission/plugins/namespace-lifecycle.ts';
 import { nodeRestriction } from './admission/plugins/node-restriction.ts';
 import { priority } from './admission/plugins/priority.ts';
 import { rbacEscalation } from './admission/plugins/rbac-escalation.ts';
+import { runtimeClass } from './admission/plugins/runtime-class.ts';
 import { serviceAccount } from './admission/plugins/service-account.ts';
 import type { Authenticator, TokenAuthenticator } from './authentication/contract.ts';
 import { bearerTokenAuthenticator } from './authentication/plugins/bearer-token.ts';
@@ -140,6 +141,7 @@ function assemble(
       serviceAccount(objects, random),
       priority(objects),
       defaultTolerationSeconds(),
+      runtimeClass(objects),
     ],
     strategies: builtinStrategies({ serviceNetwork }),
     specialHandlers: [

@@ -1,4 +1,4 @@
-import { corev1, rbacv1, schedulingv1 } from '@k8ts/api';
+import { corev1, nodev1, rbacv1, schedulingv1 } from '@k8ts/api';
 import type { Draft, KubeObject, ResourceType } from '@k8ts/api';
 import { seededRandom } from '@k8ts/base';
 import { beforeEach, describe, expect, test } from 'vitest';
@@ -15,6 +15,7 @@ import { namespaceLifecycle } from './namespace-lifecycle.ts';
 import { nodeRestriction } from './node-restriction.ts';
 import { priority } from './priority.ts';
 import { rbacEscalation } from './rbac-escalation.ts';
+import { runtimeClass } from './runtime-class.ts';
 import { serviceAccount } from './service-account.ts';
 
 let objects: ObjectTable;
@@ -108,6 +109,62 @@ test('DefaultTolerationSeconds adds what is missing only', async () => {
       tolerationSeconds: 300,
     },
   ]);
+});
+
+describe('RuntimeClass', () => {
+  const create = (target: Draft<corev1.Pod>): Promise<void> =>
+    admit(runtimeClass(objects), attributes('CREATE', corev1.pods, target));
+  beforeEach(() => {
+    objects.put(nodev1.runtimeClasses, {
+      metadata: { name: 'heavy' },
+      handler: 'runc',
+      overhead: { podFixed: { cpu: '10m' } },
+      scheduling: { nodeSelector: { disk: 'fast' }, tolerations: [{ key: 'a', operator: 'Exists' }] },
+    });
+    objects.put(nodev1.runtimeClasses, { metadata: { name: 'light' }, handler: 'runc' });
+  });
+
+  test('adds the overhead, the node selector and the tolerations of the class', async () => {
+    const heavy = pod({
+      runtimeClassName: 'heavy',
+      overhead: { cpu: '0.01' },
+      nodeSelector: { zone: 'z' },
+      tolerations: [
+        { key: 'a', value: '1' },
+        { key: 'b', operator: 'Exists' },
+      ], // the first: covered by the class's
+    });
+    await create(heavy);
+    expect(heavy.spec).toMatchObject({
+      overhead: { cpu: '10m' },
+      nodeSelector: { zone: 'z', disk: 'fast' },
+      tolerations: [
+        { key: 'b', operator: 'Exists' },
+        { key: 'a', operator: 'Exists' },
+      ],
+    });
+    const plain = pod();
+    await create(plain);
+    expect(plain).toEqual(pod());
+  });
+
+  test.each([
+    [{ runtimeClassName: 'absent' }, 'pod rejected: RuntimeClass "absent" not found'],
+    [
+      { runtimeClassName: 'heavy', overhead: { cpu: '11m' } },
+      "pod rejected: Pod's Overhead doesn't match RuntimeClass's defined Overhead",
+    ],
+    [
+      { runtimeClassName: 'light', overhead: { cpu: '10m' } },
+      'pod rejected: Pod Overhead set without corresponding RuntimeClass defined Overhead',
+    ],
+    [
+      { runtimeClassName: 'heavy', nodeSelector: { disk: 'slow' } },
+      'conflict: runtimeClass.scheduling.nodeSelector[disk] = fast; pod.spec.nodeSelector[disk] = slow',
+    ],
+  ])('refuses %j', async (spec, message) => {
+    await expect(create(pod(spec))).rejects.toThrow(`pods "web" is forbidden: ${message}`);
+  });
 });
 
 describe('Priority', () => {
