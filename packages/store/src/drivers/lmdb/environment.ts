@@ -1,4 +1,13 @@
-import { accessSync, closeSync, constants, openSync, readSync, statfsSync, statSync } from 'node:fs';
+import {
+  accessSync,
+  closeSync,
+  constants,
+  openSync,
+  readSync,
+  statfsSync,
+  statSync,
+  truncateSync,
+} from 'node:fs';
 import { join } from 'node:path';
 
 import { errorMessage } from '@k8ts/base';
@@ -14,6 +23,8 @@ const DATA_FILE = 'data.mdb';
 const META_MAGIC_OFFSET = 24;
 const META_MAGIC = 0xbeefc0de;
 const META_VERSION = 2;
+/** Two meta pages; LMDB's pages are those of the processor, 4 KiB at least. */
+const META_PAGES_SIZE = 2 * 4096;
 
 /**
  * Opens the LMDB environment of a data directory, and makes it if there is none. Throws `UnavailableError` for what is
@@ -41,7 +52,7 @@ export function openEnvironment(directory: string): Environment {
     });
   }
   try {
-    checkLength(directory, environment);
+    fillUp(directory, environment);
     checkSchema(directory, environment); // reads, which enters us in the table that the next step looks at
     checkAlone(directory, environment);
   } catch (error) {
@@ -103,7 +114,7 @@ function checkFile(directory: string): void {
     header.readUInt32LE(META_MAGIC_OFFSET),
     header.readUInt32LE(META_MAGIC_OFFSET + 4),
   ];
-  if (magic !== META_MAGIC || version !== META_VERSION)
+  if (magic !== META_MAGIC || version !== META_VERSION || found.size < META_PAGES_SIZE)
     throw new UnavailableError(`cannot open the store in ${directory}: ${DATA_FILE} is damaged or no store`);
 }
 
@@ -129,18 +140,20 @@ function isFull(directory: string): boolean {
   }
 }
 
-/** Reading a mapped file beyond its end kills the process, so a truncated file is found out before. */
-function checkLength(directory: string, environment: Environment): void {
+/**
+ * LMDB counts pages at the end of the file that it took and gave back within one transaction, and writes none of them:
+ * the file may rightly be shorter than its last page's number says. It may also have been cut, and reading a mapped file
+ * beyond its end kills the process. So the missing end is filled with zeros, which harms no free page, and which a page
+ * that is in use cannot be: LMDB, or the recovery that reads every row, then says that the store is damaged.
+ */
+function fillUp(directory: string, environment: Environment): void {
   const { lastPageNumber, root } = environment.getStats() as {
     lastPageNumber?: number;
     root?: { pageSize?: number };
   };
-  const { size } = statSync(join(directory, DATA_FILE));
+  const file = join(directory, DATA_FILE);
   const needed = ((lastPageNumber ?? 0) + 1) * (root?.pageSize ?? 0);
-  if (size < needed)
-    throw new UnavailableError(
-      `the store in ${directory} is damaged: ${DATA_FILE} has ${size} of ${needed} bytes`,
-    );
+  if (statSync(file).size < needed) truncateSync(file, needed);
 }
 
 /** An empty environment gets its marker with the first write (see `LmdbJournal`): opening one writes nothing. */
