@@ -1,5 +1,5 @@
 import { corev1, nodev1 } from '@k8ts/api';
-import { describe, expect, it, vi } from 'vitest';
+import { describe, expect, it } from 'vitest';
 
 import { GUESTBOOK_ARCHIVE, useCluster } from '../../support/cluster.ts';
 import { PAUSE, podManifest, script } from '../../support/manifests.ts';
@@ -21,8 +21,6 @@ const GRPC_HEALTH = `require('http2').createServer().on('stream', (stream) => {
     stream.end(Buffer.from([0, 0, 0, 0, 2, 8, 1]));
   }).listen(5000); process.on('SIGTERM', () => process.exit(0));`;
 
-// Taking this cluster down takes about two minutes: something that the probed pods leave keeps the program waiting.
-vi.setConfig({ hookTimeout: 180_000 });
 const cluster = useCluster({ archives: [GUESTBOOK_ARCHIVE] });
 const pods = usePods(cluster);
 const handler = pods.pod({

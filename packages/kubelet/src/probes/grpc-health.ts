@@ -2,6 +2,7 @@ import type { Clock } from '@k8ts/base';
 import { Client, credentials, Metadata, type ServiceError, status as grpcStatus } from '@grpc/grpc-js';
 
 import { formatDurationMilliseconds } from '@k8ts/apimachinery';
+import { dial } from './dial.ts';
 import type { ProbeOutcome } from './probe-manager.ts';
 
 const METHOD = '/grpc.health.v1.Health/Check';
@@ -20,22 +21,30 @@ export async function grpcHealth(
   service: string,
   timeout: number,
   userAgent: string,
+  signal: AbortSignal,
 ): Promise<ProbeOutcome> {
   const address = `${host.includes(':') ? `[${host}]` : host}:${port}`;
+  const deadline = clock.now() + timeout;
+  const unconnected = failure(
+    `timeout: failed to connect service "${address}" within ${formatDurationMilliseconds(timeout)}: context deadline exceeded`,
+  );
+  // A gRPC client closed while it connects leaves its socket at it for two minutes, which would keep the kubelet from
+  // ending: only where someone listens does it get to connect.
+  try {
+    await dial(clock, host, port, timeout, signal);
+  } catch {
+    return unconnected;
+  }
   const client = new Client(address, credentials.createInsecure(), {
     'grpc.primary_user_agent': userAgent,
     'grpc.enable_retries': 0,
     'grpc.use_local_subchannel_pool': 1,
   });
-  const deadline = clock.now() + timeout;
   try {
     const connected = await new Promise<boolean>((resolve) =>
       client.waitForReady(deadline, (error) => resolve(error === undefined)),
     );
-    if (!connected)
-      return failure(
-        `timeout: failed to connect service "${address}" within ${formatDurationMilliseconds(timeout)}: context deadline exceeded`,
-      );
+    if (!connected) return unconnected;
     const reply = await new Promise<number | ServiceError>((resolve) => {
       client.makeUnaryRequest<string, number>(
         METHOD,

@@ -1,9 +1,8 @@
-import { connect } from 'node:net';
-
 import type { Clock } from '@k8ts/base';
 import { ExecTimeoutError, type ProbeSource, type RuntimeService } from '@k8ts/cri';
 
 import { DeadlineError, withDeadline } from '../deadline.ts';
+import { dial } from './dial.ts';
 import { dialError } from './dial-error.ts';
 import { grpcHealth } from './grpc-health.ts';
 import {
@@ -53,6 +52,7 @@ export function createProber(options: ProberOptions): Prober {
         probe.grpc.service ?? '',
         timeout,
         USER_AGENT,
+        request.signal,
       );
     throw new Error(`missing probe handler for ${request.pod.metadata.namespace}:${container.name}`);
   };
@@ -144,18 +144,8 @@ async function probeTcp(
   timeout: number,
   signal: AbortSignal,
 ): Promise<ProbeOutcome> {
-  const socket = connect({ host, port });
   try {
-    await withDeadline(
-      clock,
-      timeout,
-      signal,
-      () =>
-        new Promise<void>((resolve, reject) => {
-          socket.once('connect', resolve);
-          socket.once('error', reject);
-        }),
-    );
+    await dial(clock, host, port, timeout, signal);
     return { verdict: 'Success', output: '' };
   } catch (error) {
     const output =
@@ -163,8 +153,5 @@ async function probeTcp(
         ? `dial tcp ${host.includes(':') ? `[${host}]` : host}:${port}: i/o timeout`
         : dialError(error, host, port);
     return { verdict: 'Failure', output };
-  } finally {
-    socket.on('error', () => undefined); // one may still come after the deadline
-    socket.destroy();
   }
 }
