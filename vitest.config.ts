@@ -21,7 +21,14 @@ const config: ViteUserConfig = defineConfig({
           ],
         },
       },
-      { test: { ...common, name: 'e2e', include: ['tests/e2e/**/*.test.ts'] } },
+      {
+        test: {
+          ...common,
+          name: 'e2e',
+          include: ['tests/e2e/**/*.test.ts'],
+          globalSetup: ['tests/support/example-images.ts'],
+        },
+      },
       { test: { ...common, name: 'crash', include: ['tests/crash/**/*.test.ts'] } },
     ],
   },

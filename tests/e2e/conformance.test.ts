@@ -1,8 +1,3 @@
 import { describeIsolated } from '@k8ts/cri/testing';
-import { beforeAll } from 'vitest';
-
-import { buildExampleImages } from '../support/example-images.ts';
-
-beforeAll(buildExampleImages);
 
 describeIsolated('conformance with containers', 'tests/conformance/containers');

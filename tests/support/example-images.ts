@@ -4,8 +4,11 @@ import { join } from 'node:path';
 
 import { ROOT } from './installation.ts';
 
-/** Makes the images of the examples where they are missing. Outside: in isolation there is no way to Debian's packages. */
-export function buildExampleImages(): void {
+/**
+ * Vitest's global set-up of the end-to-end tests: makes the images of the examples where they are missing. Outside, since in
+ * isolation there is no way to Debian's packages; once, since two at a time would write the same files.
+ */
+export function setup(): void {
   for (const [example, archive] of [
     ['demo', 'guestbook.tar'],
     ['redis', 'redis.tar'],

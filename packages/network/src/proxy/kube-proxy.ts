@@ -91,6 +91,7 @@ export async function startKubeProxy(options: KubeProxyOptions): Promise<KubePro
   }
 
   const scope = new Scope();
+  let running: Promise<void> = Promise.resolve();
   try {
     const health = new ProxyHealth(clock);
     const serviceHealth = scope.use(
@@ -143,7 +144,12 @@ export async function startKubeProxy(options: KubeProxyOptions): Promise<KubePro
         syncPeriod: options.syncPeriod ?? 30_000,
         fullSyncPeriod: options.fullSyncPeriod ?? 3_600_000,
       });
-      if (options.cleanup === true) scope.defer(() => mode.cleanup());
+      if (options.cleanup === true) {
+        scope.defer(async () => {
+          await running.catch(() => undefined); // a sync under way would write the rules again
+          await mode.cleanup();
+        });
+      }
       return { family, proxy, runner, ready, metrics: familyMetrics };
     });
 
@@ -165,13 +171,12 @@ export async function startKubeProxy(options: KubeProxyOptions): Promise<KubePro
       scope.use(await serveProxyMetrics(options.mode ?? 'nftables', metrics, options.metricsAddress));
 
     options.informers.start();
-    scope.run(
-      runWhenSynced(
-        options,
-        proxies.map(({ runner }) => runner),
-        scope.signal,
-      ),
+    running = runWhenSynced(
+      options,
+      proxies.map(({ runner }) => runner),
+      scope.signal,
     );
+    scope.run(running);
     const synced = Promise.all(proxies.map((proxy) => proxy.ready)).then(() => undefined);
     const ready = abortable(synced, scope.signal);
     scope.run(ready);
