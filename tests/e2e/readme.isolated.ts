@@ -79,6 +79,7 @@ const EXPECTED: Readonly<Record<string, RegExp | 'made before' | ((command: stri
   'npx tsx examples/demo/build.ts': /guestbook\.tar \(\d+ MB\)/,
   'bin/k8ts.mjs image import examples/demo/work/guestbook.tar': /guestbook:1\n.*guestbook:2/s,
   'kubectl apply -f examples/demo/demo.yaml': /deployment\.apps\/web created\nservice\/web created/,
+  'kubectl wait --for=condition=Available deployment --all': /deployment\.apps\/web condition met/,
   'kubectl rollout status deployment/web': /deployment "web" successfully rolled out/,
   'curl http://localhost:30080/': /"greeting": "Hello from k8ts"/,
   "curl -d 'Hello!' http://localhost:30080/": /"entries": \[\s+"Hello!"\s+\]/,
