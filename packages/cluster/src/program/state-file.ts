@@ -31,23 +31,30 @@ export async function removeState(file: string): Promise<void> {
   await rm(file, { force: true });
 }
 
-/** Whether the process that wrote the state still runs. */
+/** Whether the process that wrote the state still runs. One that ended but that nobody waited for does not. */
 export function isRunning(state: ProgramState): boolean {
   try {
     process.kill(state.pid, 0);
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== 'EPERM') return false;
   }
-  const started = processStart(state.pid);
-  return started === undefined || started === state.startedAt;
+  const fields = processFields(state.pid);
+  return fields === undefined || (fields[START] === state.startedAt && fields[STATE] !== 'Z');
 }
 
 /** When a process started, in the kernel's ticks since boot; undefined where /proc does not tell. */
 export function processStart(pid: number): string | undefined {
+  return processFields(pid)?.[START];
+}
+
+const STATE = 0;
+const START = 19;
+
+/** Fields 3 and following of proc_pid_stat(5); the second, the program's name, may contain spaces and parentheses. */
+function processFields(pid: number): string[] | undefined {
   try {
-    // Field 22; the second field, the program's name, may contain spaces and parentheses.
     const stat = readFileSync(`/proc/${String(pid)}/stat`, 'utf8');
-    return stat.slice(stat.lastIndexOf(')') + 2).split(' ')[19];
+    return stat.slice(stat.lastIndexOf(')') + 2).split(' ');
   } catch {
     return undefined;
   }
