@@ -40,6 +40,8 @@ export interface KubeletOptions {
   readonly port?: number;
   readonly kubeletVersion?: string;
   readonly maxParallelImagePulls?: number;
+  /** Milliseconds that a container which crashes again and again waits at most; default 300 000. */
+  readonly maxContainerRestartPeriod?: number;
   /** Rotation of containers' logs; upstream's defaults are 10 MiB and 5 files. */
   readonly containerLogMaxSize?: number;
   readonly containerLogMaxFiles?: number;

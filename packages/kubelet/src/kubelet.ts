@@ -28,7 +28,7 @@ import { goArch, goOs, machineFacts, machineUsage } from './node/machine-facts.t
 import { NodeReporter } from './node/node-reporter.ts';
 import type { NodeFacts } from './node/node-status.ts';
 import { NodeHost } from './node-host.ts';
-import { createBackOff } from './pod/back-off.ts';
+import { createCrashLoopBackOff } from './pod/back-off.ts';
 import { createLifecycleRunner } from './pod/lifecycle-hooks.ts';
 import type { PodHost } from './pod/pod-host.ts';
 import {
@@ -73,8 +73,6 @@ export interface Kubelet extends AsyncDisposable {
    */
   takeDown(gracePeriod: number): Promise<void>;
 }
-
-const CRASH_BACK_OFF = [10_000, 300_000] as const;
 
 /** Starts the kubelet of this machine. Rejects when its directories cannot be made or the runtime does not answer. */
 export async function startKubelet(options: KubeletOptions): Promise<Kubelet> {
@@ -230,11 +228,11 @@ async function start(options: KubeletOptions, scope: Scope): Promise<Kubelet> {
     probes,
     images,
     hooks: createLifecycleRunner({ runtime: runtime.runtimeService, clock, fetch: httpGet }),
-    crashBackOff: createBackOff(...CRASH_BACK_OFF),
+    crashBackOff: createCrashLoopBackOff(options.maxContainerRestartPeriod),
     hostIps: () => hostIps,
     admit: (pod) => admitPod({ pod, node: reporter.node, activePods: workers.active(), os: goOs() }),
     admitAlone: (pod) => admitPod({ pod, node: reporter.node, activePods: [], os: goOs() }),
-    resize: (pod, container, id) => nodeHost.resize(pod, container, id),
+    resize: (pod, resizes) => nodeHost.resize(pod, resizes),
     notReadyReason: () => runtimeHealth.networkProblem,
     prepare: (pod, abort) => nodeHost.prepare(pod, abort),
     sandboxConfig: (pod, attempt) => nodeHost.sandboxConfig(pod, attempt),

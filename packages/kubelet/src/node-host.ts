@@ -22,9 +22,10 @@ import { containerIdentity, podIdentity } from './pod/events.ts';
 import type { ContainerToStart } from './pod/plan.ts';
 import { type ContainerContext, PodPreparationError, type SandboxRequest } from './pod/pod-host.ts';
 import { isHostNetwork, podName, podNamespace, podUid } from './pod/pod-spec.ts';
+import type { Resize } from './pod/resize.ts';
 import { findStatus, isRunning } from './pod/runtime-state.ts';
 import type { RuntimeCache } from './pod/runtime-cache.ts';
-import type { Container, Pod, ResourceList, Secret, Service } from './pod/types.ts';
+import type { Pod, ResourceList, Secret, Service } from './pod/types.ts';
 import type { CgroupManager } from './resources/cgroup-manager.ts';
 import { containerResources } from './resources/linux-resources.ts';
 import { containerMounts, terminationDirectory } from './volumes/container-mounts.ts';
@@ -149,17 +150,19 @@ export class NodeHost {
     });
   }
 
-  /** New limits for a running container and its pod. */
-  async resize(pod: Pod, container: Container, containerId: string): Promise<void> {
+  async resize(pod: Pod, resizes: readonly Resize[]): Promise<void> {
     const { cgroups, runtime, memoryCapacity } = this.#options;
+    await cgroups.makeRoom(pod);
+    for (const { container, status } of resizes) {
+      const { oomScoreAdj: _fixed, ...resources } = containerResources(pod, container, memoryCapacity);
+      // A limit that was taken away must be said, or the old one stays.
+      await runtime.runtimeService.updateContainerResources(status.id, {
+        cpuQuota: -1,
+        memoryLimitInBytes: 0,
+        ...resources,
+      });
+    }
     await cgroups.ensure(pod);
-    const { oomScoreAdj: _fixed, ...resources } = containerResources(pod, container, memoryCapacity);
-    // A limit that was taken away must be said, or the old one stays.
-    await runtime.runtimeService.updateContainerResources(containerId, {
-      cpuQuota: -1,
-      memoryLimitInBytes: 0,
-      ...resources,
-    });
   }
 
   async credentials(pod: Pod, image: string): Promise<readonly RegistryAuth[]> {

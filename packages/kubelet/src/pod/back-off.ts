@@ -1,6 +1,6 @@
 /**
  * Exponential back-off by key, with the rules of client-go's flowcontrol.Backoff: the first wait is `initial`, each
- * further one doubles up to `maximum`, and a key that was left alone for twice the maximum starts anew.
+ * further one doubles up to `maximum`, and a key that was left alone for `expiry` starts anew.
  *
  *     container crashes at t=0 → starts at once (wait for next time: 10 s)
  *     crashes at t=1           → waits until t=11 (next: 20 s) …
@@ -23,12 +23,12 @@ interface Entry {
   updated: number;
 }
 
-/** `initial` and `maximum` in milliseconds. */
-export function createBackOff(initial: number, maximum: number): BackOff {
+/** All in milliseconds. */
+export function createBackOff(initial: number, maximum: number, expiry: number = 2 * maximum): BackOff {
   const entries = new Map<string, Entry>();
   const current = (key: string, since: number): Entry | undefined => {
     const entry = entries.get(key);
-    return entry === undefined || since - entry.updated > 2 * maximum ? undefined : entry;
+    return entry === undefined || since - entry.updated > expiry ? undefined : entry;
   };
   const wait = (entry: Entry | undefined, since: number, now: number): number | undefined => {
     if (entry === undefined) return undefined;
@@ -53,4 +53,19 @@ export function createBackOff(initial: number, maximum: number): BackOff {
       for (const key of entries.keys()) if (key.startsWith(prefix)) entries.delete(key);
     },
   };
+}
+
+const FIRST_RESTART_PERIOD = 10_000;
+const MAX_RESTART_PERIOD = 300_000;
+
+/**
+ * The waits of containers that crash. A shorter maximum than the first wait shortens that too, but how long a container
+ * must have stayed up to be forgiven does not depend on it (newCrashLoopBackOff in pkg/kubelet/kubelet.go).
+ */
+export function createCrashLoopBackOff(maxRestartPeriod: number = MAX_RESTART_PERIOD): BackOff {
+  return createBackOff(
+    Math.min(FIRST_RESTART_PERIOD, maxRestartPeriod),
+    maxRestartPeriod,
+    2 * MAX_RESTART_PERIOD,
+  );
 }

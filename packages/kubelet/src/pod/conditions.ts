@@ -10,6 +10,7 @@ export const KUBELET_CONDITIONS: ReadonlySet<string> = new Set([
   'ContainersReady',
   'PodReadyToStartContainers',
   'PodResizePending',
+  'PodResizeInProgress',
 ]);
 
 /** A condition before the status manager has given it its times. Empty texts are left out. */

@@ -27,6 +27,8 @@ export interface ContainerStatusesInput {
   readonly failures: ReadonlyMap<string, StartFailure>;
   /** Before `://` in container ids. */
   readonly runtimeName: string;
+  /** It runs with other resources than it is going to have. */
+  readonly isResizing?: (container: Container, runtime: RuntimeContainer) => boolean;
 }
 
 type Mutable<T> = { -readonly [Key in keyof T]: T[Key] };
@@ -138,7 +140,7 @@ function inferLostContainer(
 }
 
 function fromRuntime(
-  { runtimeName }: ContainerStatusesInput,
+  { runtimeName, isResizing }: ContainerStatusesInput,
   container: Container,
   runtime: RuntimeContainer,
   old: ApiContainerStatus | undefined,
@@ -146,6 +148,10 @@ function fromRuntime(
   const containerID = `${runtimeName}://${runtime.id}`;
   const restartCount = containerMarks(runtime.annotations, runtime.metadata.attempt).restartCount;
   const mounts = old?.volumeMounts ?? mountStatuses(container);
+  const resources =
+    isResizing?.(container, runtime) === true && old?.containerID === containerID
+      ? old.resources
+      : container.resources;
   const status: StatusDraft = {
     name: container.name,
     image: runtime.image,
@@ -159,7 +165,7 @@ function fromRuntime(
     ...(container.resources?.requests === undefined
       ? {}
       : { allocatedResources: container.resources.requests }),
-    ...(container.resources === undefined ? {} : { resources: container.resources }),
+    ...(resources === undefined ? {} : { resources }),
     ...(mounts.length === 0 ? {} : { volumeMounts: mounts }),
     ...(runtime.user === undefined
       ? {}

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 
 import { runtimeState, testContainer, testPod } from '../testing/index.ts';
-import { createBackOff } from './back-off.ts';
+import { createBackOff, createCrashLoopBackOff } from './back-off.ts';
 import { backOffKey, planPod, type PodPlan, type ProbeVerdict } from './plan.ts';
 import type { Pod, PodSpec } from './types.ts';
 
@@ -302,5 +302,20 @@ describe('back-off', () => {
     expect(backOff.remaining('k', 951, 951)).toBeUndefined();
     backOff.next('k', 951, 951);
     expect(backOff.delay('k')).toBe(10);
+  });
+
+  it.each<[number | undefined, readonly number[]]>([
+    [undefined, [10, 20, 40, 80, 160, 300, 300]],
+    [60, [10, 20, 40, 60, 60, 60, 60]],
+    [5, [5, 5, 5, 5, 5, 5, 5]],
+  ])('of containers with a maximum of %s s', (maximum, expected) => {
+    const backOff = createCrashLoopBackOff(maximum === undefined ? undefined : maximum * 1000);
+    const delays = expected.map((_, i) => {
+      backOff.next('k', i * 400_000, i * 400_000);
+      return backOff.delay('k') / 1000;
+    });
+    expect(delays).toEqual(expected);
+    backOff.next('k', expected.length * 400_000 + 600_000, 0);
+    expect(backOff.delay('k')).toBe((expected[0] as number) * 1000);
   });
 });

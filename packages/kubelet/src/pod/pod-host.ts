@@ -8,9 +8,10 @@ import type { StatusManager } from '../status-manager.ts';
 import type { BackOff } from './back-off.ts';
 import type { LifecycleRunner } from './lifecycle-hooks.ts';
 import type { ContainerToStart } from './plan.ts';
+import type { Resize } from './resize.ts';
 import type { RuntimeCache } from './runtime-cache.ts';
 import type { PodEnding } from './pod-ending.ts';
-import type { Container, Pod } from './types.ts';
+import type { Pod } from './types.ts';
 
 /**
  * What a pod worker needs of its node. The real kubelet and the simulated node differ only here: the one prepares volumes,
@@ -44,8 +45,8 @@ export interface PodHost {
   sandboxConfig(pod: Pod, attempt: number): Promise<SandboxRequest>;
   /** Throws an error whose message becomes that of `CreateContainerConfigError`. */
   containerConfig(pod: Pod, start: ContainerToStart, context: ContainerContext): Promise<ContainerConfig>;
-  /** Gives a running container the resources of its spec. */
-  resize(pod: Pod, container: Container, containerId: string): Promise<void>;
+  /** Gives running containers, and the pod as a whole, the resources of the spec. */
+  resize(pod: Pod, resizes: readonly Resize[]): Promise<void>;
   /** Whether the pod would fit if it were the only one. */
   admitAlone(pod: Pod): PodEnding | undefined;
   /** For pulling the image, from the pod's pull secrets. */

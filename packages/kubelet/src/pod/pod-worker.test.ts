@@ -365,6 +365,32 @@ describe('the life of a pod', () => {
     expect(node.status('web').conditions?.map(({ type }) => type)).not.toContain('PodResizePending');
   });
 
+  it('shows a resize only once the containers have it', async () => {
+    const resources = (cpu: string) => ({ requests: { cpu }, limits: { cpu } });
+    let release: () => void = () => undefined;
+    const held = new Promise<void>((resolve) => (release = resolve));
+    await using node = await startTestNode({ host: { resize: () => held } });
+    const containers = (...cpus: string[]) =>
+      cpus.map((cpu, index) => testContainer(`c${index}`, { resources: resources(cpu) }));
+    const shown = (): unknown => {
+      const { containerStatuses = [], conditions = [] } = node.status('web');
+      return {
+        resources: containerStatuses.map((status) => status.resources?.limits?.['cpu']),
+        allocated: containerStatuses.map((status) => status.allocatedResources?.['cpu']),
+        inProgress: conditions.some(
+          ({ type, status }) => type === 'PodResizeInProgress' && status === 'True',
+        ),
+      };
+    };
+    await node.run(testPod({ containers: containers('1', '2') }));
+    expect(shown()).toEqual({ resources: ['1', '2'], allocated: ['1', '2'], inProgress: false });
+    await node.change('web', (pod) => ({ ...pod, spec: { ...pod.spec, containers: containers('1', '3') } }));
+    expect(shown()).toEqual({ resources: ['1', '2'], allocated: ['1', '3'], inProgress: true });
+    release();
+    await node.clock.settle();
+    expect(shown()).toEqual({ resources: ['1', '3'], allocated: ['1', '3'], inProgress: false });
+  });
+
   it('gets a new container for a resize when its policy wants one', async () => {
     await using node = await startTestNode();
     const container = (memory: string) =>

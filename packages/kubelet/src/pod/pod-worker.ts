@@ -306,9 +306,10 @@ export class PodWorker {
       for (const { status, message, reason } of plan.containersToKill)
         await killContainer(host, pod, status, { message, reason, signal: this.#killAbort.signal });
     }
-    for (const { container, status } of plan.containersToResize) {
-      await host.resize(pod, container, status.id);
-      this.#resized.set(status.id, resourceKey(container));
+    if (plan.containersToResize.length > 0) {
+      await host.resize(pod, plan.containersToResize);
+      for (const { container, status } of plan.containersToResize)
+        this.#resized.set(status.id, resourceKey(container));
     }
     await this.#removeSuperfluous(state, plan);
     this.#reportBackOff(plan);
@@ -426,6 +427,7 @@ export class PodWorker {
       terminal,
       ended: terminal ? this.#ending : undefined,
       resizePending: terminal ? undefined : this.#resizePending,
+      resized: (id) => this.#resized.get(id),
     });
     return host.statuses.set(this.#pod, status).phase;
   }

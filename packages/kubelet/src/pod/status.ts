@@ -1,3 +1,5 @@
+import type { ContainerStatus as RuntimeContainer } from '@k8ts/cri';
+
 import {
   condition,
   containersReadyCondition,
@@ -11,7 +13,8 @@ import { podPhase } from './phase.ts';
 import type { PodEnding } from './pod-ending.ts';
 import { ephemeralAsContainer, isHostNetwork, isSidecar, isTerminalPhase } from './pod-spec.ts';
 import { podQos } from './qos.ts';
-import { podIps, type PodRuntimeState } from './runtime-state.ts';
+import { resizeOf } from './resize.ts';
+import { findStatus, isRunning, podIps, type PodRuntimeState } from './runtime-state.ts';
 import type { ApiContainerStatus, Container, Pod, PodCondition, PodStatus } from './types.ts';
 
 /** The probes' part in a status: whether a running container has started and is ready. */
@@ -36,6 +39,8 @@ export interface PodStatusInput {
   /** The kubelet ends the pod: evicted, over its deadline, not admitted. */
   readonly ended?: PodEnding | undefined;
   readonly resizePending?: PodCondition | undefined;
+  /** What a container was last resized to, see `resourceKey`. */
+  readonly resized?: (containerId: string) => string | undefined;
 }
 
 /**
@@ -103,7 +108,13 @@ interface Statuses {
 
 function statusesOf(input: PodStatusInput): Statuses {
   const { pod, previous } = input;
-  const common = { pod, state: input.state, failures: input.failures, runtimeName: input.runtimeName };
+  const common = {
+    pod,
+    state: input.state,
+    failures: input.failures,
+    runtimeName: input.runtimeName,
+    isResizing: (container: Container, status: RuntimeContainer) => isResizing(input, container, status),
+  };
   const initContainers = pod.spec.initContainers ?? [];
   const init = containerStatuses({
     ...common,
@@ -132,6 +143,16 @@ function statusesOf(input: PodStatusInput): Statuses {
     ephemeral,
     all: new Map([...init, ...regular].map((status) => [status.name, status])),
   };
+}
+
+/** It runs, and has not got what was allocated to it. */
+function isResizing(
+  { pod, resized }: PodStatusInput,
+  container: Container,
+  status: RuntimeContainer | undefined,
+): boolean {
+  if (status === undefined || !isRunning(status)) return false;
+  return resizeOf(pod, container, status, resized?.(status.id)) !== undefined;
 }
 
 /** pkg/kubelet/prober: UpdatePodStatus. */
@@ -178,6 +199,10 @@ function conditionsOf(
     else conditions.push(disruption);
   }
   if (input.resizePending !== undefined) conditions.push(input.resizePending);
+  if (
+    pod.spec.containers.some((container) => isResizing(input, container, findStatus(state, container.name)))
+  )
+    conditions.push(condition(pod, 'PodResizeInProgress', true));
   const containersReady = containersReadyCondition(pod, statuses, phase);
   conditions.push(
     readyToStartContainersCondition(pod, state),

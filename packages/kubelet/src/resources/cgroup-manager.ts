@@ -16,6 +16,11 @@ export interface CgroupManager {
   pathOf(pod: Pod): string;
   /** Twice is harmless; limits are brought up to date. */
   ensure(pod: Pod): Promise<void>;
+  /**
+   * Raises the limits that are lower than the pod's, and leaves the others: between this and `ensure` its containers may be
+   * given more and less in any order. A cgroup of v1 takes no limit above its parent's nor below its children's.
+   */
+  makeRoom(pod: Pod): Promise<void>;
   /** Kills what is left in it. Twice is harmless. */
   remove(pod: Pod): Promise<void>;
   /** The weights of the classes follow the requests of their pods. */
@@ -53,6 +58,7 @@ const REMOVE_PAUSE = 50;
 export const noCgroups: CgroupManager = {
   pathOf: () => '',
   ensure: () => Promise.resolve(),
+  makeRoom: () => Promise.resolve(),
   remove: () => Promise.resolve(),
   updateClasses: () => Promise.resolve(),
   removeOrphans: () => Promise.resolve(),
@@ -105,6 +111,13 @@ export async function removeCgroups(options: CgroupManagerOptions): Promise<void
 
 const CLASSES = ['burstable', 'besteffort'] as const;
 
+interface CgroupLimit {
+  readonly controller: string;
+  readonly file: string;
+  readonly limit: number | undefined;
+  readonly text: string;
+}
+
 class FileCgroupManager implements CgroupManager {
   readonly #options: CgroupManagerOptions;
   readonly #hierarchies: readonly string[];
@@ -133,16 +146,36 @@ class FileCgroupManager implements CgroupManager {
   async ensure(pod: Pod): Promise<void> {
     const path = this.pathOf(pod);
     await this.#make(path);
-    const { cpuShares: shares, cpuQuota, memoryLimit } = podCgroupResources(pod);
-    await this.#writeWeight(path, shares);
-    if (this.#unified) {
-      await this.#write(path, 'cpu', 'cpu.max', `${cpuQuota ?? 'max'} ${CPU_PERIOD}`);
-      await this.#write(path, 'memory', 'memory.max', String(memoryLimit ?? 'max'));
-    } else {
-      await this.#write(path, 'cpu', 'cpu.cfs_period_us', String(CPU_PERIOD));
-      await this.#write(path, 'cpu', 'cpu.cfs_quota_us', String(cpuQuota ?? -1));
-      await this.#write(path, 'memory', 'memory.limit_in_bytes', String(memoryLimit ?? -1));
+    await this.#writeWeight(path, podCgroupResources(pod).cpuShares);
+    if (!this.#unified) await this.#write(path, 'cpu', 'cpu.cfs_period_us', String(CPU_PERIOD));
+    for (const { controller, file, text } of this.#limits(pod))
+      await this.#write(path, controller, file, text);
+  }
+
+  async makeRoom(pod: Pod): Promise<void> {
+    const path = this.pathOf(pod);
+    for (const { controller, file, limit = Infinity, text } of this.#limits(pod)) {
+      const hierarchy = this.#hierarchyOf(controller);
+      if (hierarchy === undefined) continue;
+      const [now = ''] = (await readFile(join(hierarchy, path, file), 'utf8').catch(() => 'max')).split(/\s/);
+      const isUnlimited = now === 'max' || now === '-1';
+      if (!isUnlimited && limit > Number(now)) await this.#write(path, controller, file, text);
     }
+  }
+
+  #limits(pod: Pod): readonly CgroupLimit[] {
+    const { cpuQuota, memoryLimit } = podCgroupResources(pod);
+    const cpu = { controller: 'cpu', limit: cpuQuota };
+    const memory = { controller: 'memory', limit: memoryLimit };
+    return this.#unified
+      ? [
+          { ...cpu, file: 'cpu.max', text: `${cpuQuota ?? 'max'} ${CPU_PERIOD}` },
+          { ...memory, file: 'memory.max', text: String(memoryLimit ?? 'max') },
+        ]
+      : [
+          { ...cpu, file: 'cpu.cfs_quota_us', text: String(cpuQuota ?? -1) },
+          { ...memory, file: 'memory.limit_in_bytes', text: String(memoryLimit ?? -1) },
+        ];
   }
 
   async remove(pod: Pod): Promise<void> {
@@ -219,10 +252,14 @@ class FileCgroupManager implements CgroupManager {
     else await this.#write(path, 'cpu', 'cpu.shares', String(shares));
   }
 
-  async #write(path: string, controller: string, file: string, value: string): Promise<void> {
-    const hierarchy = this.#unified
+  #hierarchyOf(controller: string): string | undefined {
+    return this.#unified
       ? this.#hierarchies[0]
       : this.#hierarchies.find((candidate) => candidate.endsWith(`/${controller}`));
+  }
+
+  async #write(path: string, controller: string, file: string, value: string): Promise<void> {
+    const hierarchy = this.#hierarchyOf(controller);
     if (hierarchy === undefined) return;
     try {
       await writeFile(join(hierarchy, path, file), value);

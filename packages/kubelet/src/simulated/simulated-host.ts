@@ -61,7 +61,9 @@ export function createSimulatedHost(options: SimulatedHostOptions): PodHost & Di
     hostIps: () => hostIps,
     admit: options.admit,
     admitAlone: options.admitAlone ?? (() => undefined),
-    resize: (_pod, _container, id) => runtimeService.updateContainerResources(id, {}),
+    resize: async (_pod, resizes) => {
+      for (const { status } of resizes) await runtimeService.updateContainerResources(status.id, {});
+    },
     notReadyReason: () => undefined,
     prepare: () => DONE,
     sandboxConfig: async (pod, attempt) => sandboxRequest(pod, attempt),

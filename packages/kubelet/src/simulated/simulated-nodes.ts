@@ -7,7 +7,7 @@ import { DEFAULT_KUBELET_PORT, DEFAULT_MAX_PODS, KUBELET_VERSION } from '../kube
 import { LEASE_RENEWAL, NodeLease } from '../node/node-lease.ts';
 import { newNode, nodeStatusPatch, registerNode } from '../node/node-registration.ts';
 import { HEALTHY, type NodeFacts, nodeStatus } from '../node/node-status.ts';
-import { createBackOff } from '../pod/back-off.ts';
+import { createCrashLoopBackOff } from '../pod/back-off.ts';
 import { podKey } from '../pod/pod-spec.ts';
 import type { Pod, ResourceList } from '../pod/types.ts';
 import type { ServedNode } from '../server/served-node.ts';
@@ -91,7 +91,7 @@ export async function startSimulatedNodes(options: SimulatedNodesOptions): Promi
     clock,
     logger,
     statuses,
-    crashBackOff: createBackOff(10_000, 300_000),
+    crashBackOff: createCrashLoopBackOff(),
     events: (name) => (options.events === false ? SILENT : broadcaster.recorder('kubelet', name)),
     node: (name) => nodeInformer.lister.byKey(name) ?? registered.get(name),
     pod: (namespace, name) => pods.lister.get(namespace, name),
