@@ -35,6 +35,8 @@ export interface UpOptions extends DirectoryOptions {
   /** A directory of image archives to load. */
   readonly images: string | undefined;
   readonly staticPodPath: string | undefined;
+  /** Seconds that a container which crashes again and again waits at most; 1 to 300. */
+  readonly maxContainerRestartPeriod: number;
   /** Serve what older Kubernetes served and 1.36 does not: policy/v1beta1, batch/v1beta1 … */
   readonly legacyApis: boolean;
 }

@@ -52,11 +52,13 @@ function upArguments(options: UpOptions): string[] {
     simulate,
     images,
     staticPodPath,
+    maxContainerRestartPeriod,
     legacyApis,
   } = options;
   return [
     ...['--data-dir', dataDir, '--kubeconfig', kubeconfig, '--port', String(port), '--store', store],
     ...['--node-name', nodeName, '--runtime', runtime, '--simulate', String(simulate)],
+    ...['--max-container-restart-period', String(maxContainerRestartPeriod)],
     ...(node ? [] : ['--no-node']),
     ...(legacyApis ? ['--legacy-apis'] : []),
     ...(images === undefined ? [] : ['--images', images]),

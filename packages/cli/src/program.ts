@@ -89,6 +89,12 @@ function createProgram({ actions, version, clock, self }: ProgramOptions): Comma
     .option('--simulate <number>', 'simulated nodes besides', wholeNumber, 0)
     .option('--images <dir>', 'image archives to load')
     .option('--static-pods <dir>', 'manifests of pods that this machine runs whatever the API server says')
+    .option(
+      '--max-container-restart-period <seconds>',
+      'how long a container that crashes again and again waits at most, 1 to 300',
+      restartPeriod,
+      300,
+    )
     .option('--legacy-apis', 'serve the beta versions that older clients still ask for', false)
     .action(async (given: UpFlags) => {
       const { detach, staticPods, ...flags } = given;
@@ -234,6 +240,12 @@ function portNumber(text: string): number {
 function wholeNumber(text: string): number {
   if (!/^\d{1,7}$/.test(text)) throw new InvalidArgumentError('Not a whole number.');
   return Number(text);
+}
+
+function restartPeriod(text: string): number {
+  const seconds = wholeNumber(text);
+  if (seconds < 1 || seconds > 300) throw new InvalidArgumentError('It is 1 to 300 seconds.');
+  return seconds;
 }
 
 /** The first one only: a person who sends a second does not want to wait for what the first began. */

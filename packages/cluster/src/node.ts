@@ -47,6 +47,8 @@ export interface LocalNodeOptions {
   readonly clientFor: (user: string, ...groups: string[]) => Client;
   readonly containers: NodeContainers;
   readonly staticPodPath?: string | undefined;
+  /** Milliseconds. */
+  readonly maxContainerRestartPeriod: number;
   readonly clock: Clock;
   readonly random: Random;
   readonly logger: Logger;
@@ -145,6 +147,7 @@ export async function startLocalNode(options: LocalNodeOptions): Promise<LocalNo
         cgroupRoot: layout.cgroupRoot,
         clusterDns: [CLUSTER_DNS_IP],
         clusterDomain: CLUSTER_DOMAIN,
+        maxContainerRestartPeriod: options.maxContainerRestartPeriod,
         ...(options.staticPodPath === undefined ? {} : { staticPodPath: options.staticPodPath }),
       }),
     );

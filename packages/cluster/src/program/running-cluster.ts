@@ -122,6 +122,7 @@ export async function startCluster(
           clientFor: (user, ...groups) => controlPlane.clientFor(user, ...groups),
           containers,
           staticPodPath: options.staticPodPath,
+          maxContainerRestartPeriod: options.maxContainerRestartPeriod * 1000,
           clock,
           random,
           logger,
