@@ -3,6 +3,7 @@ import { createServer, request as httpRequest, type IncomingMessage, type Server
 import type { AddressInfo } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { type RawData, WebSocket } from 'ws';
 import { createTestServer, type TestServer } from '../testing/test-server.ts';
 import { tcpBackend, type KubeletConnection } from './dial.ts';
 import { podStreamHandlers } from './pod-streams.ts';
@@ -10,6 +11,8 @@ import { parseProxyId, proxyHandlers } from './proxies.ts';
 
 let kubelet: Server;
 let server: TestServer;
+/** Resolves when the log that never ends has lost its reader. */
+let followed: Promise<void>;
 /** What the kubelet was asked. */
 const asked: { method: string; url: string; headers: IncomingMessage['headers']; body: string }[] = [];
 
@@ -24,6 +27,9 @@ beforeAll(async () => {
         response.writeHead(400).end('container "c" in pod "waiting" is waiting to start: ContainerCreating');
       } else if (url.startsWith('/moved')) {
         response.writeHead(302, { location: '/there?x=1' }).end();
+      } else if (url.includes('sinceSeconds=1234')) {
+        followed = new Promise((resolve) => response.once('close', () => resolve()));
+        response.write('line 1\n');
       } else {
         response.writeHead(url.startsWith('/teapot') ? 418 : 200, {
           'content-type': 'text/plain',
@@ -171,6 +177,50 @@ describe('logs', () => {
 
   test('of a pod without a node are empty', async () => {
     expect(await get(`${PODS}/unbound/log`)).toMatchObject({ status: 204, text: '' });
+  });
+});
+
+describe('logs over WebSockets', () => {
+  const open = (path: string, protocols: readonly string[]): WebSocket =>
+    new WebSocket(`${server.url.replace('http', 'ws')}${PODS}/${path}`, [...protocols]);
+
+  const BEARER = `base64url.bearer.authorization.k8s.io.${Buffer.from('token').toString('base64url')}`;
+  test.each<[readonly string[], string, boolean]>([
+    [[], '', true],
+    [['binary.k8s.io'], 'binary.k8s.io', true],
+    [['base64.binary.k8s.io'], 'base64.binary.k8s.io', false],
+    [['channel.k8s.io', 'base64.binary.k8s.io', 'binary.k8s.io'], 'base64.binary.k8s.io', false],
+    [[BEARER, 'binary.k8s.io'], 'binary.k8s.io', true],
+  ])('a client of %j is spoken to in %j', async (offered, protocol, binary) => {
+    const websocket = open('one/log?follow=true', offered);
+    const messages: [Buffer, boolean][] = [];
+    websocket.on('message', (data: RawData, isBinary: boolean) => messages.push([data as Buffer, isBinary]));
+    const [code] = (await once(websocket, 'close')) as [number];
+    expect(code).toBe(1000);
+    expect(websocket.protocol).toBe(protocol);
+    expect(messages[0]?.[0]).toHaveLength(0);
+    expect(messages.every(([, isBinary]) => isBinary === binary)).toBe(true);
+    const text = messages.map(([data]) =>
+      (binary ? data : Buffer.from(data.toString(), 'base64')).toString(),
+    );
+    expect(text.join('')).toBe('line 1\nline 2\n');
+    expect(asked.at(-1)?.url).toBe('/containerLogs/a/one/c?follow=true');
+  });
+
+  test.each<[string, readonly string[], number]>([
+    ['one/log', ['channel.k8s.io'], 403],
+    ['two/log', ['binary.k8s.io'], 400],
+    ['none/log', ['binary.k8s.io'], 404],
+  ])('%s for a client of %j is %i', async (path, protocols, status) => {
+    const [error] = (await once(open(path, protocols), 'error')) as [Error];
+    expect(error.message).toBe(`Unexpected server response: ${status}`);
+  });
+
+  test('stop when the client goes', async () => {
+    const websocket = open('one/log?container=c&sinceSeconds=1234', ['binary.k8s.io']);
+    await once(websocket, 'message');
+    websocket.close();
+    await followed;
   });
 });
 

@@ -175,7 +175,7 @@ function requestHead(message: IncomingMessage, path: string, authority: string):
 }
 
 /** Browsers send their token as a subprotocol; it is for this server only. */
-function withoutBearer(protocols: string): string {
+export function withoutBearer(protocols: string): string {
   return protocols
     .split(',')
     .map((protocol) => protocol.trim())

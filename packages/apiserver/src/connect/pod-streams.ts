@@ -17,6 +17,7 @@ import type { Result } from '../request/result.ts';
 import type { SpecialHandler, SpecialRequest } from '../registry/special-subresources.ts';
 import type { KubeletConnection } from './dial.ts';
 import { forwardUpgrade, send, type ForwardTarget } from './forward.ts';
+import { isWebSocketRequest, webSocketOutput } from './websocket-output.ts';
 
 export function podStreamHandlers(kubelets: KubeletConnection): readonly SpecialHandler[] {
   const handler = (
@@ -111,6 +112,7 @@ async function log(kubelets: KubeletConnection, request: SpecialRequest, pod: co
   const response = await send(context, await kubeletTarget(kubelets, request, pod, path, parameters));
   const code = response.statusCode ?? 502;
   if (code < 200 || code > 206) throw kubeletError(code, await errorText(response), request.name);
+  if (isWebSocketRequest(context)) return webSocketOutput(response);
   return { kind: 'raw', code: 200, contentType: 'text/plain', body: response };
 }
 
