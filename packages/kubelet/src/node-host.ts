@@ -155,12 +155,9 @@ export class NodeHost {
     await cgroups.makeRoom(pod);
     for (const { container, status } of resizes) {
       const { oomScoreAdj: _fixed, ...resources } = containerResources(pod, container, memoryCapacity);
-      // A limit that was taken away must be said, or the old one stays.
-      await runtime.runtimeService.updateContainerResources(status.id, {
-        cpuQuota: -1,
-        memoryLimitInBytes: 0,
-        ...resources,
-      });
+      // No limit is ever taken away (ValidatePodResize), so what has none needs no word for it: crun writes a quota of -1 as
+      // an unsigned number, which the kernel refuses.
+      await runtime.runtimeService.updateContainerResources(status.id, resources);
     }
     await cgroups.ensure(pod);
   }
