@@ -80,6 +80,11 @@ export class ObjectRecord {
     return record;
   }
 
+  /** Bytes of its served form, roughly. */
+  get size(): number {
+    return this.#bytes.length;
+  }
+
   /** Served form in the storage version, ending in a newline. */
   get bytes(): Buffer {
     if (!this.#spliced) {

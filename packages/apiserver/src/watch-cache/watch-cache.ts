@@ -17,6 +17,7 @@ import {
   concerns,
   emit,
   type EmittedEvent,
+  type EventBatch,
   type EventEncoder,
   type WatchGroup,
   type WatchSink,
@@ -33,6 +34,8 @@ const LOAD_PAGE = 2_000;
 const RELOAD_DELAY = 1_000;
 /** Initial events are handed over in parts, so that a watch on many objects does not hold the event loop. */
 const INITIAL_PART = 512;
+/** A watcher that is not yet through with what it begins with is ended once so many bytes have happened since. */
+const MAX_HELD_BYTES = 64 * 1024 * 1024;
 
 export interface WatchCacheOptions {
   readonly family: RecordFamily;
@@ -220,14 +223,11 @@ export class WatchCache implements FeedSubscriber {
     this.#watchers.add(watcher);
     this.#scheduleBookmarks();
 
-    if (request.initialEvents) {
-      watcher.hold();
-      this.#sendInitialEvents(request, watcher).catch((error: unknown) => watcher.fail(error));
-    } else if (after !== undefined) {
-      const missed = this.#replay(selection, after);
-      if (missed.length > 0) {
-        for (const batch of batches(missed, encoder)) watcher.events(batch);
-      }
+    if (request.initialEvents) watcher.begin(this.#initialEvents(request, watcher));
+    else if (after !== undefined) {
+      const missed = batches(this.#replay(selection, after), encoder);
+      if (missed.length > 1) watcher.begin(missed);
+      else for (const batch of missed) watcher.events(batch);
     }
     return {
       sendBookmark: () => {
@@ -353,8 +353,8 @@ export class WatchCache implements FeedSubscriber {
     return missed;
   }
 
-  /** The watcher holds back what happens meanwhile; it comes after the initial events. */
-  async #sendInitialEvents(request: CacheWatchRequest, watcher: Watcher): Promise<void> {
+  /** All there is, in parts, so that a watch on many objects does not hold the event loop. */
+  async *#initialEvents(request: CacheWatchRequest, watcher: Watcher): AsyncGenerator<EventBatch> {
     const { selection, encoder } = request;
     const revision = this.revision;
     const { start, end } = this.rangeOf(selection);
@@ -365,14 +365,12 @@ export class WatchCache implements FeedSubscriber {
         if (selects(selection, record)) part.push({ type: 'ADDED', record });
       }
       if (part.length < INITIAL_PART) continue;
-      for (const batch of batches(part, encoder)) watcher.initial(batch);
+      yield* batches(part, encoder);
       part = [];
       await this.#options.clock.yield();
-      if (watcher.closed) return;
     }
-    if (part.length > 0) for (const batch of batches(part, encoder)) watcher.initial(batch);
+    yield* batches(part, encoder);
     if (request.initialEventsEnd) watcher.initialEnd(revision);
-    watcher.release();
   }
 
   /** Joined bytes go when a whole period has passed without a list. */
@@ -400,12 +398,13 @@ export class WatchCache implements FeedSubscriber {
   }
 }
 
-/** A member of a group; holds back what comes while its initial events are on their way. */
+/** A member of a group; holds back what comes while that with which it begins is on its way. */
 class Watcher implements WatchSink {
   readonly bookmarks: boolean;
   readonly #request: CacheWatchRequest;
   readonly #leave: (watcher: Watcher) => void;
-  #held: EventBatchLike[] | undefined = undefined;
+  #held: EventBatch[] | undefined = undefined;
+  #heldBytes = 0;
   closed = false;
 
   constructor(request: CacheWatchRequest, leave: (watcher: Watcher) => void) {
@@ -414,9 +413,33 @@ class Watcher implements WatchSink {
     this.#leave = leave;
   }
 
-  events(batch: EventBatchLike): void {
-    if (this.#held !== undefined) this.#held.push(batch);
-    else this.initial(batch);
+  events(batch: EventBatch): void {
+    if (this.#held === undefined) {
+      this.#send(batch);
+      return;
+    }
+    this.#held.push(batch);
+    this.#heldBytes += batch.size;
+    // It will not catch up; it may list or watch again.
+    if (this.#heldBytes > MAX_HELD_BYTES) this.end(undefined);
+  }
+
+  /** First these, at the client's pace, then what happened meanwhile, then what happens. */
+  begin(first: Iterable<EventBatch> | AsyncIterable<EventBatch>): void {
+    const held: EventBatch[] = [];
+    this.#held = held;
+    const run = async (): Promise<void> => {
+      for await (const batch of first) {
+        await this.#sendAndWait(batch);
+        if (this.closed) return;
+      }
+      for (let batch = held.shift(); batch !== undefined && !this.closed; batch = held.shift()) {
+        this.#heldBytes -= batch.size;
+        await this.#sendAndWait(batch);
+      }
+      this.#held = undefined;
+    };
+    run().catch((error: unknown) => this.fail(error));
   }
 
   bookmark(revision: number, initialEventsEnd: boolean): void {
@@ -424,8 +447,13 @@ class Watcher implements WatchSink {
     if (this.#held === undefined && !this.closed) this.#request.sink.bookmark(revision, initialEventsEnd);
   }
 
-  /** Past what is held back. An object that cannot be shown in this form ends this watch, not the server. */
-  initial(batch: EventBatchLike): void {
+  async #sendAndWait(batch: EventBatch): Promise<void> {
+    this.#send(batch);
+    if (!this.closed) await this.#request.sink.drained?.();
+  }
+
+  /** An object that cannot be shown in this form ends this watch, not the server. */
+  #send(batch: EventBatch): void {
     if (this.closed) return;
     try {
       this.#request.sink.events(batch);
@@ -442,16 +470,6 @@ class Watcher implements WatchSink {
     this.end(error instanceof StatusError ? error : internalError(error));
   }
 
-  hold(): void {
-    this.#held = [];
-  }
-
-  release(): void {
-    const held = this.#held ?? [];
-    this.#held = undefined;
-    for (const batch of held) this.events(batch);
-  }
-
   close(): void {
     if (this.closed) return;
     this.closed = true;
@@ -465,8 +483,6 @@ class Watcher implements WatchSink {
     this.#request.onEnd(error);
   }
 }
-
-type EventBatchLike = Parameters<WatchSink['events']>[0];
 
 /** A segment of a key: the store's keys are bytes, one char code each. Names are ASCII as a rule. */
 export function keySegment(text: string): string {

@@ -29,6 +29,11 @@ export class EventBatch {
     this.#encoder = encoder;
   }
 
+  /** Bytes of its objects, roughly. */
+  get size(): number {
+    return this.events.reduce((sum, { record }) => sum + record.size, 0);
+  }
+
   /** Encoded when first asked for; shared. */
   get bytes(): Buffer {
     return (this.#bytes ??= this.#encoder.encode(this.events));
@@ -39,10 +44,16 @@ export class EventBatch {
 export interface WatchSink {
   events(batch: EventBatch): void;
   bookmark(revision: number, initialEventsEnd: boolean): void;
+  /**
+   * Undefined when more can be taken; else resolves when it can, or when nobody is there any more. What is there already
+   * when a watch begins waits for it; what happens later does not. Absent: more can always be taken.
+   */
+  drained?(): Promise<void> | undefined;
 }
 
-/** So many events at most are joined into one buffer. */
+/** So many events, or so many bytes of large ones, are joined into one buffer. */
 const BATCH_EVENTS = 512;
+const BATCH_BYTES = 1024 * 1024;
 
 export class WatchGroup {
   readonly selection: Selection;
@@ -73,10 +84,17 @@ export class WatchGroup {
 }
 
 export function batches(events: readonly EmittedEvent[], encoder: EventEncoder): EventBatch[] {
-  if (events.length <= BATCH_EVENTS) return [new EventBatch(events, encoder)];
   const result: EventBatch[] = [];
-  for (let at = 0; at < events.length; at += BATCH_EVENTS)
-    result.push(new EventBatch(events.slice(at, at + BATCH_EVENTS), encoder));
+  let from = 0;
+  let bytes = 0;
+  for (let at = 0; at < events.length; at++) {
+    bytes += (events[at] as EmittedEvent).record.size;
+    if (bytes < BATCH_BYTES && at + 1 - from < BATCH_EVENTS) continue;
+    result.push(new EventBatch(events.slice(from, at + 1), encoder));
+    from = at + 1;
+    bytes = 0;
+  }
+  if (from < events.length) result.push(new EventBatch(events.slice(from), encoder));
   return result;
 }
 
