@@ -1,4 +1,6 @@
 import { createHash } from 'node:crypto';
+import { deprecationOf } from './deprecation.ts';
+import type { PackageFacts } from './facts.ts';
 import { writeJsonLiteral } from './literal.ts';
 
 /** The shape of `packages/api/data/resources.json`. */
@@ -40,11 +42,16 @@ interface SubresourceEntry {
 const ALL_VERBS = ['create', 'delete', 'deletecollection', 'get', 'list', 'patch', 'update', 'watch'];
 const SUBRESOURCE_VERBS = ['get', 'patch', 'update'];
 
-export function generateResources(groups: readonly GroupFacts[]): string {
+export function generateResources(groups: readonly GroupFacts[], packages: readonly PackageFacts[]): string {
   const constants = new Map<string, string>();
   const share = (verbs: readonly string[], name: string): string => {
     constants.set(name, `const ${name} = ${writeJsonLiteral(verbs)};\n`);
     return name;
+  };
+  /** A last argument, for the few that are deprecated. */
+  const deprecation = (group: string, version: string, kind: string): string[] => {
+    const text = deprecationOf(packages, group, version, kind);
+    return text === '' ? [] : [writeJsonLiteral(text)];
   };
   const rows = groups.flatMap(({ group, versions }) =>
     versions.flatMap(({ version, stage, resources }) =>
@@ -52,8 +59,9 @@ export function generateResources(groups: readonly GroupFacts[]): string {
         const subresources = Object.entries(entry.subresources ?? {}).map(([name, sub]) => {
           const verbs =
             sub.verbs === undefined ? share(SUBRESOURCE_VERBS, 'SUBRESOURCE') : writeJsonLiteral(sub.verbs);
-          const gvk = [sub.group ?? group, sub.version ?? version, sub.kind ?? entry.kind];
-          return `s(${writeJsonLiteral(name)}, ${gvk.map(writeJsonLiteral).join(', ')}, ${verbs})`;
+          const gvk = [sub.group ?? group, sub.version ?? version, sub.kind ?? entry.kind] as const;
+          const parts = [writeJsonLiteral(name), ...gvk.map(writeJsonLiteral), verbs, ...deprecation(...gvk)];
+          return `s(${parts.join(', ')})`;
         });
         const { group: storageGroup, version: storageVersion } = parseGroupVersion(
           entry.storage,
@@ -72,6 +80,7 @@ export function generateResources(groups: readonly GroupFacts[]): string {
           writeJsonLiteral(storageGroup),
           writeJsonLiteral(storageVersion),
           writeJsonLiteral(isStored ? storageVersionHash(storageGroup, storageVersion, entry.kind) : ''),
+          ...deprecation(group, version, entry.kind),
         ];
         return `  r(${parts.join(', ')}),\n`;
       }),

@@ -15,7 +15,7 @@ export function generateApi(packages: readonly PackageFacts[], resources: unknow
     files.set(`${facts.file}.ts`, HEADER + source + handles);
     files.set(`tables/${facts.file}.ts`, HEADER + generateTable(facts));
   }
-  files.set('resources.ts', HEADER + generateResources(groups));
+  files.set('resources.ts', HEADER + generateResources(groups, packages));
   files.set('index.ts', HEADER + generateIndex(packages));
   files.set('tables/index.ts', HEADER + generateTableIndex(packages));
   return files;

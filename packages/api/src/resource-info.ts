@@ -18,6 +18,8 @@ export interface ResourceInfo {
   readonly storage: { readonly group: string; readonly version: string };
   /** Discovery's `storageVersionHash`; empty for what is not stored (reviews, bindings). */
   readonly storageVersionHash: string;
+  /** What clients are warned of that ask for it in this version; empty when it is not deprecated. */
+  readonly deprecation: string;
 }
 
 /**
@@ -34,6 +36,7 @@ export interface SubresourceInfo {
   readonly version: string;
   readonly kind: string;
   readonly verbs: readonly string[];
+  readonly deprecation: string;
 }
 
 /** A version's place in discovery: higher comes first. The numbers are those of upstream's APIService objects. */
@@ -59,6 +62,7 @@ export function resourceRow(
   storageGroup: string,
   storageVersion: string,
   storageVersionHash: string,
+  deprecation = '',
 ): ResourceInfo {
   return {
     group,
@@ -75,6 +79,7 @@ export function resourceRow(
     subresources,
     storage: { group: storageGroup, version: storageVersion },
     storageVersionHash,
+    deprecation,
   };
 }
 
@@ -84,6 +89,7 @@ export function subresourceRow(
   version: string,
   kind: string,
   verbs: readonly string[],
+  deprecation = '',
 ): SubresourceInfo {
-  return { name, group, version, kind, verbs };
+  return { name, group, version, kind, verbs, deprecation };
 }

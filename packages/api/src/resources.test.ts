@@ -254,3 +254,26 @@ function isHandle(value: unknown): value is { group: string; version: string; re
 function compare(a: string, b: string): number {
   return a < b ? -1 : a > b ? 1 : 0;
 }
+
+test.each([
+  ['apps', 'v1', 'deployments', ''],
+  [
+    'apps',
+    'v1beta1',
+    'deployments',
+    'apps/v1beta1 Deployment is deprecated in v1.8+, unavailable in v1.16+; use apps/v1 Deployment',
+  ],
+  ['', 'v1', 'endpoints', 'v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice'],
+  ['', 'v1', 'componentstatuses', 'v1 ComponentStatus is deprecated in v1.19+'],
+  // Says neither when nor by what; three releases after it began, and three more.
+  [
+    'networking.k8s.io',
+    'v1beta1',
+    'ipaddresses',
+    'networking.k8s.io/v1beta1 IPAddress is deprecated in v1.34+, unavailable in v1.37+',
+  ],
+  // Will be, but not in this release.
+  ['certificates.k8s.io', 'v1beta1', 'clustertrustbundles', ''],
+])('the deprecation of %s/%s %s', (group, version, resource, text) => {
+  expect(resourceInfo(group, version, resource)?.deprecation).toBe(text);
+});

@@ -42,6 +42,8 @@ export interface ApiServerOptions {
   /** Which versions of the tables are served. Default `['stable']`. */
   readonly stages?: readonly Stage[];
   readonly inFlight?: InFlightLimits;
+  /** `--request-timeout`: milliseconds for everything but watches and streams. Default 60,000. */
+  readonly requestTimeout?: number;
   readonly audit?: AuditHook;
   /** Descriptions for OpenAPI and `kubectl explain`; called when first needed. Default: none. */
   readonly docs?: () => ApiDocs;

@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import type { Duplex } from 'node:stream';
 import { STATUS_CODES, type IncomingMessage } from 'node:http';
-import { badRequest, isNotFound, type StatusError } from '@k8ts/apimachinery';
+import { badRequest, isNotFound, timeout, type StatusError } from '@k8ts/apimachinery';
 import {
   createMetrics,
   errorMessage,
@@ -9,6 +9,7 @@ import {
   Scope,
   silentLogger,
   systemRandom,
+  type CancelTimer,
   type Clock,
   type Logger,
   type Metrics,
@@ -35,6 +36,7 @@ import { queryFromText } from './request/query.ts';
 import { RequestContext, type RequestInit } from './request/request-context.ts';
 import { parseRequestInfo } from './request/request-info.ts';
 import type { Result } from './request/result.ts';
+import { DEFAULT_REQUEST_TIMEOUT, timeLimitOf } from './request/time-limit.ts';
 import { createRequestMetrics, type RequestMetrics } from './request-metrics.ts';
 import { runPipeline, type Pipeline } from './request-pipeline.ts';
 import type { ApiServerOptions } from './server-options.ts';
@@ -353,14 +355,19 @@ class Server implements ApiServer {
     const respondServices = { clock, logger, output: { clock } };
     let context: RequestContext | undefined;
     let finish: ((code: number) => void) | undefined;
+    let cancelDeadline: CancelTimer | undefined;
+    let isOver = false;
     const done = (code: number): void => {
+      isOver = true;
+      cancelDeadline?.();
       context?.release?.();
       finish?.(code);
     };
     const fail = (error: unknown): void => {
-      done(respondError(respondServices, context, responder, error));
+      if (!isOver) done(respondError(respondServices, context, responder, error));
     };
-    const answer = (result: Result): void => {
+    const answer = (result: Result): void | Promise<void> => {
+      if (isOver) return;
       if (result.kind === 'upgrade') {
         fail(upgradeRequired());
         return;
@@ -368,14 +375,25 @@ class Server implements ApiServer {
       const sent = respond(respondServices, context as RequestContext, responder, result);
       const code = 'code' in result ? result.code : 200;
       if (sent === undefined) done(code);
-      else sent.then(() => done(code), fail);
+      else
+        return sent.then(() => {
+          if (!isOver) done(code);
+        });
     };
     try {
       context = this.#context(httpInit(request));
       finish = this.#begin(context);
+      const limit = timeLimitOf(context, this.#parts.options.requestTimeout ?? DEFAULT_REQUEST_TIMEOUT);
       const result = runPipeline(this.#pipeline, context);
-      if (result instanceof Promise) result.then(answer).catch(fail);
-      else answer(result);
+      const pending = result instanceof Promise ? result.then(answer) : answer(result);
+      if (pending === undefined) return;
+      pending.catch(fail);
+      if (limit === undefined) return;
+      // Bytes come and go in real time, whatever clock the cluster runs on.
+      cancelDeadline = realClock.setTimeout(() => {
+        fail(timeout('request did not complete within the allotted timeout'));
+        context?.cancel(new Error('the request took too long'));
+      }, limit);
     } catch (error) {
       fail(error);
     }

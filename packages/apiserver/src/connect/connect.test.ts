@@ -27,6 +27,13 @@ beforeAll(async () => {
         response.writeHead(400).end('container "c" in pod "waiting" is waiting to start: ContainerCreating');
       } else if (url.startsWith('/moved')) {
         response.writeHead(302, { location: '/there?x=1' }).end();
+      } else if (url.startsWith('/page')) {
+        const page = '<a href="/there">there</a>';
+        response.writeHead(200, {
+          'content-type': 'text/html; charset=utf-8',
+          'content-length': page.length,
+        });
+        response.end(page);
       } else if (url.includes('sinceSeconds=1234')) {
         followed = new Promise((resolve) => response.once('close', () => resolve()));
         response.write('line 1\n');
@@ -281,6 +288,14 @@ describe('proxies', () => {
   test('redirects stay inside', async () => {
     const answer = await get(`${PODS}/one/proxy/moved`);
     expect(answer.headers.get('location')).toBe(`${PODS}/one/proxy/there?x=1`);
+  });
+
+  test('links of pages stay inside', async () => {
+    const answer = await get(`${PODS}/one/proxy/page`);
+    expect(answer.text).toBe(`<a href="${PODS}/one/proxy/there">there</a>`);
+    expect(answer.headers.get('content-type')).toBe('text/html; charset=utf-8');
+    const head = await get(`${PODS}/one/proxy/page`, 'HEAD');
+    expect(head).toMatchObject({ status: 200, text: '' });
   });
 
   test('the root needs its slash', async () => {

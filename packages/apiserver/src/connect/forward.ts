@@ -3,12 +3,13 @@
  * byte (k8s.io/apimachinery/pkg/util/proxy/upgradeaware.go).
  */
 import { request as httpRequest, type IncomingHttpHeaders, type IncomingMessage } from 'node:http';
-import type { Duplex } from 'node:stream';
+import type { Duplex, Readable } from 'node:stream';
 import { badRequest, serviceUnavailable } from '@k8ts/apimachinery';
 import { errorMessage } from '@k8ts/base';
 import type { RequestContext } from '../request/request-context.ts';
 import type { RawResult, Result, UpgradeResult } from '../request/result.ts';
 import type { Backend } from './dial.ts';
+import { rewriteLink, rewriteLinks } from './proxied-links.ts';
 
 /** Between two neighbours only (RFC 9110, 7.6.1), or about the client's credentials. */
 const NOT_FORWARDED = new Set([
@@ -58,19 +59,43 @@ async function fetchFrom(context: RequestContext, target: ForwardTarget): Promis
   const response = await send(context, target);
   const headers: Record<string, string | readonly string[]> = {};
   for (const [name, value] of Object.entries(response.headers)) {
-    if (value === undefined || NOT_FORWARDED.has(name)) continue;
+    if (value === undefined || name === 'content-type' || NOT_FORWARDED.has(name)) continue;
     headers[name] = value;
   }
-  const { location } = response.headers;
-  if (location !== undefined && target.prefix !== undefined)
-    headers['location'] = rewriteLocation(location, target, String(context.headers.host ?? ''));
+  const body = target.prefix === undefined ? response : linkedBody(context, target, response, headers);
   return {
     kind: 'raw',
     code: response.statusCode ?? 502,
     contentType: response.headers['content-type'] ?? '',
-    body: response,
+    body,
     headers,
   };
+}
+
+/** The body for the client, with the headers that differ from the backend's. */
+function linkedBody(
+  context: RequestContext,
+  { backend, prefix = '' }: ForwardTarget,
+  response: IncomingMessage,
+  headers: Record<string, string | readonly string[]>,
+): Readable {
+  const page = { prefix, authority: backend.authority, requestHost: hostOf(context) };
+  const { location } = response.headers;
+  if (location !== undefined) {
+    headers['location'] = rewriteLink(location, page);
+    return response;
+  }
+  const [mediaType = ''] = (response.headers['content-type'] ?? '').split(';');
+  if (mediaType.trim() !== 'text/html' || context.method === 'HEAD') return response;
+  const rewritten = rewriteLinks(response, response.headers['content-encoding'] ?? '', page);
+  if (rewritten === undefined) return response;
+  delete headers['content-length'];
+  return rewritten;
+}
+
+/** What the client believes to speak to. */
+function hostOf({ headers }: RequestContext): string {
+  return String(headers.host ?? headers[':authority'] ?? '');
 }
 
 /** Sends the request on; resolves with the head of the answer. Rejects with 503 when the backend cannot be reached. */
@@ -84,11 +109,7 @@ export async function send(context: RequestContext, target: ForwardTarget): Prom
     headers[name] = value;
   }
   headers['x-forwarded-for'] = forwardedFor(context.headers, context.init.remoteAddress);
-  if (prefix !== undefined) {
-    headers['x-forwarded-uri'] = prefix + path;
-    headers['x-forwarded-host'] = String(context.headers.host ?? '');
-    headers['x-forwarded-proto'] = 'https';
-  }
+  if (prefix !== undefined) headers['x-forwarded-uri'] = prefix + path;
   return new Promise((resolve, reject) => {
     const outgoing = httpRequest({
       method: context.method,
@@ -195,24 +216,4 @@ function refuse(client: Duplex, message: string): void {
   client.end(
     `HTTP/1.1 500 Internal Server Error\r\nContent-Type: application/json\r\nContent-Length: ${Buffer.byteLength(status)}\r\nConnection: close\r\n\r\n${status}`,
   );
-}
-
-/** Redirects of the backend to itself go through the proxy (proxy/transport.go: rewriteURL). */
-function rewriteLocation(
-  location: string,
-  { backend, prefix = '' }: ForwardTarget,
-  requestHost: string,
-): string {
-  const absolute = /^([a-z][a-z0-9+.-]*:)?\/\/([^/?#]*)(.*)$/i.exec(location);
-  if (absolute !== null) {
-    const [, , host = '', rest = ''] = absolute;
-    if (host !== '' && host !== backend.authority && host !== requestHost) return location;
-    return requestHost === '' ? join(prefix, rest) : `https://${requestHost}${join(prefix, rest)}`;
-  }
-  return location.startsWith('/') ? join(prefix, location) : location;
-}
-
-function join(prefix: string, path: string): string {
-  if (path.startsWith(prefix)) return path;
-  return `${prefix}${path.startsWith('/') ? path : `/${path}`}`;
 }

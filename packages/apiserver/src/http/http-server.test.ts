@@ -151,9 +151,34 @@ describe('HTTP/2', () => {
     session.close();
     expect((await over2('/livez')).status).toBe(200);
   });
+
+  test('a body that does not come in time costs its stream, not the connection', async () => {
+    const session = connectHttp2(`https://127.0.0.1:${tlsPort()}`, { rejectUnauthorized: false });
+    const stream = session.request({
+      ':method': 'POST',
+      ':path': `${MAPS}?timeout=100ms`,
+      'content-type': 'application/json',
+    });
+    stream.write('{"metadata":');
+    const [headers] = (await once(stream, 'response')) as [Record<string, unknown>];
+    expect(headers[constants.HTTP2_HEADER_STATUS]).toBe(504);
+    stream.resume();
+    await once(stream, 'close');
+    const next = session.request({ ':path': '/livez' });
+    const [answer] = (await once(next, 'response')) as [Record<string, unknown>];
+    expect(answer[constants.HTTP2_HEADER_STATUS]).toBe(200);
+    session.destroy();
+  });
 });
 
 describe('answers', () => {
+  test('warn of what is deprecated', async () => {
+    const warning = '299 - "v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice"';
+    expect((await over1('/api/v1/endpoints')).headers.warning).toBe(warning);
+    expect((await over1('/api/v1/namespaces/default/endpoints/none')).headers.warning).toBe(warning);
+    expect((await over1(MAPS)).headers.warning).toBeUndefined();
+  });
+
   test('carry the usual headers', async () => {
     const { headers } = await over1(`${MAPS}/h2`, { headers: { 'audit-id': 'given' } });
     expect(headers).toMatchObject({

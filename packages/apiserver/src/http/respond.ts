@@ -78,6 +78,7 @@ export function respondError(
   const { retryAfterSeconds } = status.details ?? {};
   if (retryAfterSeconds !== undefined && (status.code === 429 || status.code >= 500))
     headers['Retry-After'] = String(retryAfterSeconds);
+  if (BODY_UNREAD.has(status.code)) responder.ignoreBody();
   const { format, body } = formattedStatus(context, status);
   headers['Content-Type'] = contentTypeOf(format);
   headers['Content-Length'] = body.length;
@@ -85,6 +86,9 @@ export function respondError(
   responder.end(body);
   return status.code;
 }
+
+/** Answers to requests whose body may never end: too large, too slow. */
+const BODY_UNREAD: ReadonlySet<number> = new Set([413, 504]);
 
 const PLAIN_JSON: OutputFormat = { serializer: 'json', transform: 'none', metaVersion: 'v1', pretty: false };
 
@@ -247,6 +251,7 @@ function respondWatch(
             const object = bookmarkObject(kind, served.apiVersion, revision, initialEventsEnd);
             responder.write(encoder.frame('BOOKMARK', object));
           },
+          drained: () => (isOver || responder.unsent === 0 ? undefined : responder.waitForDrain()),
         },
         (error) => {
           if (isOver) return;

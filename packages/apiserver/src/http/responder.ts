@@ -14,6 +14,8 @@ export interface Responder {
   /** The client can take more, or has gone. */
   waitForDrain(): Promise<void>;
   readonly closed: boolean;
+  /** What the client still sends of its body is not waited for: call before `start`. */
+  ignoreBody(): void;
   /** Breaks the connection or stream off: what was begun cannot be completed. */
   destroy(): void;
   onClose(callback: () => void): void;
@@ -38,6 +40,9 @@ export function http1Responder(response: ServerResponse): Responder {
     waitForDrain: () => drained(response),
     get closed() {
       return response.closed || response.destroyed;
+    },
+    ignoreBody: () => {
+      response.shouldKeepAlive = false;
     },
     destroy: () => void response.destroy(),
     onClose: (callback) => void response.once('close', callback),
@@ -67,6 +72,7 @@ export function http2Responder(stream: ServerHttp2Stream): Responder {
     get closed() {
       return stream.closed || stream.destroyed;
     },
+    ignoreBody: () => void stream.once('finish', () => stream.close(constants.NGHTTP2_NO_ERROR)),
     destroy: () => {
       if (!stream.closed) stream.close(constants.NGHTTP2_INTERNAL_ERROR);
     },

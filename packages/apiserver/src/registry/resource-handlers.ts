@@ -27,9 +27,13 @@ export function handleResource(
   const row = handlers.registry.info(info.group, info.version, info.resource);
   if (row === undefined) throw unknownPath();
   checkScope(row, context);
-  if (info.subresource === '') return handleMain(handlers, row, context);
+  if (info.subresource === '') {
+    if (row.deprecation !== '') context.warn(row.deprecation);
+    return handleMain(handlers, row, context);
+  }
   const subresource = row.subresources.find(({ name }) => name === info.subresource);
   if (subresource === undefined) throw unknownPath();
+  if (subresource.deprecation !== '') context.warn(subresource.deprecation);
   return handleSubresource(handlers, row, subresource, context);
 }
 

@@ -48,7 +48,7 @@ export class RequestContext {
   readonly warnings: string[] = [];
   /** Called when the response has been sent or the request failed; for limits in flight. */
   release: (() => void) | undefined = undefined;
-  #signal: AbortSignal | undefined = undefined;
+  #controller: AbortController | undefined = undefined;
 
   constructor(init: RequestInit, info: RequestInfo, user: UserInfo, auditId: string) {
     this.init = init;
@@ -61,14 +61,18 @@ export class RequestContext {
     this.auditId = auditId;
   }
 
-  /** Aborts when the client has gone; made when first asked for. */
+  /** Aborts when the client has gone or the request has taken too long; made when first asked for. */
   get signal(): AbortSignal {
-    if (this.#signal === undefined) {
-      const controller = new AbortController();
-      this.#signal = controller.signal;
-      this.init.onAbort(() => controller.abort(new Error('the client has gone away')));
+    if (this.#controller === undefined) {
+      this.#controller = new AbortController();
+      this.init.onAbort(() => this.cancel(new Error('the client has gone away')));
     }
-    return this.#signal;
+    return this.#controller.signal;
+  }
+
+  /** Tells what is under way for this request that nobody waits for its answer any more. */
+  cancel(reason: Error): void {
+    this.#controller?.abort(reason);
   }
 
   warn(message: string): void {

@@ -1,7 +1,7 @@
 import { tooManyRequests } from '@k8ts/apimachinery';
 import type { Metrics } from '@k8ts/base';
 import type { PipelineStep } from '../request-pipeline.ts';
-import type { RequestContext } from '../request/request-context.ts';
+import { isLongRunning } from '../request/time-limit.ts';
 
 export interface InFlightLimits {
   /** GET, LIST at the same time. Default 400, as --max-requests-inflight. */
@@ -17,13 +17,6 @@ export interface InFlightLimits {
 export const DEFAULT_IN_FLIGHT: InFlightLimits = { reading: 4_000, writing: 4_000 };
 
 const READING = new Set(['get', 'list']);
-const LONG_RUNNING_SUBRESOURCES = new Set(['attach', 'exec', 'proxy', 'log', 'portforward']);
-
-/** Watches and streams stay long and are not counted (upstream: longRunningRequestCheck). */
-function isLongRunning({ info }: RequestContext): boolean {
-  return info.verb === 'watch' || info.verb === 'proxy' || LONG_RUNNING_SUBRESOURCES.has(info.subresource);
-}
-
 /** Refuses with 429 what is too much at once. The system's own masters are always served. */
 export function fairnessStep(limits: InFlightLimits, metrics: Metrics): PipelineStep {
   const inFlight = { readOnly: 0, mutating: 0 };
