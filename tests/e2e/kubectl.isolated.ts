@@ -185,6 +185,14 @@ describe('files and ports', () => {
   });
 });
 
+/** The pods to which the node's rules lead the requests to a Service with one port. */
+async function addressesOfRules(service: string): Promise<string[]> {
+  const { stdout } = await promisify(execFile)('nft', ['list', 'ruleset']);
+  const choice =
+    new RegExp(`chain service-\\w+-default/${service}/[^}]*numgen[^}]*}`).exec(stdout)?.[0] ?? '';
+  return [...choice.matchAll(/__([\d.]+)\//g)].map(([, address = '']) => address).sort();
+}
+
 describe('deployments of real containers', () => {
   it('roll over without a request lost, scale, and roll back', async () => {
     const { kubectl } = cluster;
@@ -204,9 +212,13 @@ describe('deployments of real containers', () => {
     const spec = { template: { spec: { containers: [{ name: 'web', lifecycle }] } } };
     await kubectl.ok('patch', 'deployment', 'web', '-p', JSON.stringify({ spec }));
     await rolled();
-    // Those before that are still ending have no such grace.
+    // Those before have no such grace: a rule may lead to one that is gone already.
     const pods = cluster.client.resource(corev1.pods, 'default');
-    await until(async () => (await pods.list({ labelSelector: 'part=web' })).items.length === 2, 30_000);
+    await until(async () => {
+      const { items } = await pods.list({ labelSelector: 'part=web' });
+      const addresses = items.map(({ status }) => status?.podIP ?? '').sort();
+      return addresses.length === 2 && String(addresses) === String(await addressesOfRules('web'));
+    }, 30_000);
     const failures: string[] = [];
     let asked = 0;
     let over = false;
