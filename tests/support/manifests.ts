@@ -25,3 +25,15 @@ export function podManifest(
     spec: { terminationGracePeriodSeconds: 5, ...spec },
   };
 }
+
+export type Labels = Readonly<Record<string, string>>;
+
+export function list(...items: readonly object[]): object {
+  return { apiVersion: 'v1', kind: 'List', items };
+}
+
+/** `targetPort` of the pods with these labels, as `port`. */
+export function service(name: string, labels: Labels, port: number, targetPort: number | string): object {
+  const spec = { ports: [{ port, targetPort }], selector: labels };
+  return { apiVersion: 'v1', kind: 'Service', metadata: { name, labels }, spec };
+}
