@@ -1,8 +1,9 @@
 /**
  * The API server under load: `npx tsx bench/apiserver.bench.ts [seconds per figure] [figure name part]`. Server, load
  * generator (wrk) and watchers are separate processes on this machine, over TLS and loopback; the in-process figures run
- * here. One JSON line per figure, then a table. "µs/…" is CPU of the server process alone, which other programs on the
- * machine disturb less than they do rates. Guards packages/apiserver (object-encoding, list-bytes, event-bytes, watch-group).
+ * here. Where upstream's kube-apiserver and etcd are on the PATH, they are measured in the same way, in the same run. One
+ * JSON line per figure, then a table. "µs/…" is CPU of the server process alone, which other programs on the machine
+ * disturb less than they do rates. Guards packages/apiserver (object-encoding, list-bytes, event-bytes, watch-group).
  */
 import { execFileSync, spawn, type ChildProcess } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
@@ -15,6 +16,7 @@ import { corev1, type New } from '@k8ts/api';
 import { createClient } from '@k8ts/client';
 import { createTestServer } from '@k8ts/apiserver/testing';
 import { report, type Figure } from './report.ts';
+import { missingForUpstream, startUpstream } from './upstream-apiserver.ts';
 
 const seconds = Number(process.argv[2] ?? 3);
 const only = process.argv[3] ?? '';
@@ -31,10 +33,12 @@ function figure(name: string, value: number, unit: string): void {
 interface ServerProcess {
   readonly child: ChildProcess;
   readonly port: number;
+  stop(): Promise<void>;
 }
 
 async function startServer(kind: string): Promise<ServerProcess> {
   const directory = mkdtempSync(join(scratch, 'store-'));
+  if (kind === 'upstream') return startUpstream(directory);
   const flags = process.env['BENCH_NODE_FLAGS']?.split(' ') ?? [];
   const child = spawn(
     process.execPath,
@@ -45,12 +49,12 @@ async function startServer(kind: string): Promise<ServerProcess> {
   for await (const chunk of child.stdout as AsyncIterable<Buffer>) {
     output += chunk.toString();
     const match = /listening (\d+)/.exec(output);
-    if (match !== null) return { child, port: Number(match[1]) };
+    if (match !== null) return { child, port: Number(match[1]), stop: () => stop(child) };
   }
   throw new Error('the server did not start');
 }
 
-async function stopServer({ child }: ServerProcess): Promise<void> {
+async function stop(child: ChildProcess): Promise<void> {
   child.kill('SIGTERM');
   await once(child, 'exit');
 }
@@ -147,7 +151,7 @@ async function measureServer(kind: string): Promise<void> {
     await measureWatch(server, kind);
     figure(`resident at the end (${kind})`, residentMegabytes(pid), 'MB');
   } finally {
-    await stopServer(server);
+    await server.stop();
   }
 }
 
@@ -296,6 +300,11 @@ try {
   if ('in-process'.includes(only)) await measureInProcess();
   if ('memory'.includes(only)) await measureServer('memory');
   if ('lmdb'.includes(only)) await measureServer('lmdb');
+  if ('upstream'.includes(only)) {
+    const missing = missingForUpstream();
+    if (missing === undefined) await measureServer('upstream');
+    else console.error(`${missing} is not on the PATH: nothing to compare with`);
+  }
 } finally {
   rmSync(scratch, { recursive: true, force: true });
 }
