@@ -38,11 +38,22 @@ export interface SimulatedBehaviour {
   /** Memory use, in bytes. */
   readonly memory?: number | null;
   /** Answers to commands, by the command line joined by spaces. */
-  readonly exec?: Readonly<
-    Record<string, { readonly stdout?: string; readonly stderr?: string; readonly exitCode?: number }>
-  > | null;
+  readonly exec?: Readonly<Record<string, SimulatedAnswer>> | null;
   /** By container name, over the values of the pod. */
   readonly containers?: Readonly<Record<string, SimulatedBehaviour>> | null;
+}
+
+/**
+ * What a command writes, ends with and brings about.
+ *
+ *     {"exec": {"rm /tmp/ready": {"ready": false}, "touch /tmp/ready": {"ready": true}}}
+ */
+interface SimulatedAnswer {
+  readonly stdout?: string;
+  readonly stderr?: string;
+  readonly exitCode?: number;
+  /** From then on the container's readiness probes fail (false) or succeed (true), whatever `readyAfter` says. */
+  readonly ready?: boolean;
 }
 
 const RUNS_FOR_EVER: SimulatedBehaviour = {};
@@ -81,7 +92,7 @@ const FIELDS: Readonly<Record<string, readonly [expected: string, check: FieldCh
   cpu: ['cores', isAmount],
   memory: ['bytes', isAmount],
   exec: [
-    'an object of {stdout, stderr, exitCode}',
+    'an object of {stdout, stderr, exitCode, ready}',
     (value) => isRecord(value) && Object.values(value).every(isAnswer),
   ],
 };
@@ -91,7 +102,8 @@ function isAnswer(value: unknown): boolean {
     isRecord(value) &&
     (value['stdout'] === undefined || isText(value['stdout'])) &&
     (value['stderr'] === undefined || isText(value['stderr'])) &&
-    (value['exitCode'] === undefined || isExitCode(value['exitCode']))
+    (value['exitCode'] === undefined || isExitCode(value['exitCode'])) &&
+    (value['ready'] === undefined || typeof value['ready'] === 'boolean')
   );
 }
 

@@ -9,6 +9,8 @@ export interface CommandResult {
   readonly duration: number;
   /** Copies its standard input to its standard output (`cat`). */
   readonly copiesInput?: boolean;
+  /** What readiness probes say from now on. */
+  readonly ready?: boolean;
 }
 
 const DEFAULT_PATH = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin';
@@ -27,7 +29,10 @@ export function simulateCommand(
   const line = command.join(' ');
   if (answers && Object.hasOwn(answers, line)) {
     const answer = answers[line];
-    return result(answer?.stdout ?? '', answer?.exitCode ?? 0, answer?.stderr ?? '');
+    return {
+      ...result(answer?.stdout ?? '', answer?.exitCode ?? 0, answer?.stderr ?? ''),
+      ...(answer?.ready === undefined ? {} : { ready: answer.ready }),
+    };
   }
   const [program = '', ...args] = command;
   const name = program.slice(program.lastIndexOf('/') + 1);

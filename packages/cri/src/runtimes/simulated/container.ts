@@ -27,6 +27,8 @@ export interface SimulatedContainer {
   signal: number;
   reason: string;
   message: string;
+  /** What a command has said of it; undefined: its age decides. */
+  ready: boolean | undefined;
   /** The exit that is to come by itself or after a stop signal. */
   cancelExit: CancelTimer | undefined;
   /** Those who wait for the end, or for the next line of the log. */

@@ -188,6 +188,7 @@ export class SimulatedRuntimeService implements RuntimeService {
       signal: 0,
       reason: '',
       message: '',
+      ready: undefined,
       cancelExit: undefined,
       waiters: undefined,
     };
@@ -374,9 +375,12 @@ export class SimulatedRuntimeService implements RuntimeService {
     const container = this.#running(id);
     const { readyAfter, aliveFor } = container.behaviour;
     const age = this.#clock.now() - container.startedAt;
+    const told = purpose === 'readiness' ? container.ready : undefined;
+    if (told === false) return { success: false, output: 'simulated: not ready' };
     if (typeof aliveFor === 'number' && age >= aliveFor * 1000)
       return { success: false, output: 'simulated: not alive' };
-    if (purpose !== 'liveness' && typeof readyAfter === 'number' && age < readyAfter * 1000) {
+    const early = typeof readyAfter === 'number' && age < readyAfter * 1000;
+    if (purpose !== 'liveness' && told === undefined && early) {
       return { success: false, output: 'simulated: not ready yet' };
     }
     return { success: true, output: '' };
@@ -427,7 +431,10 @@ export class SimulatedRuntimeService implements RuntimeService {
   }
 
   #command(container: SimulatedContainer, command: readonly string[]): CommandResult {
-    return simulateCommand(command, container.config, container.sandbox.config.hostname, container.behaviour);
+    const { config, sandbox, behaviour } = container;
+    const result = simulateCommand(command, config, sandbox.config.hostname, behaviour);
+    if (result.ready !== undefined) container.ready = result.ready;
+    return result;
   }
 
   #exit(container: SimulatedContainer, exit: SimulatedExit): void {

@@ -78,6 +78,7 @@ describe('simulated behaviour', () => {
     ],
     ['{"toString": 1}', /unknown field "toString"/],
     ['{"logEvery": {"seconds": 0, "line": ""}}', /logEvery must be/],
+    ['{"exec": {"rm": {"ready": 0}}}', /exec must be an object of {stdout, stderr, exitCode, ready}/],
   ])('refuses %s', async (text, message) => {
     const runtime = createSimulatedRuntime({ clock: new VirtualClock() });
     await expect(startOne(runtime, text)).rejects.toThrow(message);
@@ -105,6 +106,25 @@ describe('simulated behaviour', () => {
     expect([await probe('readiness'), await probe('liveness')]).toEqual([true, true]);
     await clock.advance(8000);
     expect([await probe('readiness'), await probe('liveness')]).toEqual([false, false]);
+  });
+
+  it('is ready or not as the last command said', async () => {
+    const clock = new VirtualClock();
+    const runtime = createSimulatedRuntime({ clock });
+    const exec = { rm: { ready: false }, touch: { ready: true } };
+    const id = await startOne(runtime, { readyAfter: 2, exec });
+    const answers = async (command: string): Promise<boolean[]> => {
+      await runtime.runtimeService.execSync(id, [command], 1);
+      const probes = (['readiness', 'startup', 'liveness'] as const).map((purpose) =>
+        runtime.probes.probe(id, purpose),
+      );
+      return (await Promise.all(probes)).map(({ success }) => success);
+    };
+    expect(await answers('touch')).toEqual([true, false, true]);
+    await clock.advance(2000);
+    expect(await answers('rm')).toEqual([false, true, true]);
+    expect(await answers('true')).toEqual([false, true, true]);
+    expect(await answers('touch')).toEqual([true, true, true]);
   });
 
   it('follows a log until the container ends', async () => {
