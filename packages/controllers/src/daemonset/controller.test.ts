@@ -164,6 +164,22 @@ describe('DaemonSet controller', () => {
     expect(deletions.length).toBeLessThan(10);
   });
 
+  it('keeps the conditions that others write while it writes its counts', async () => {
+    await using harness = await start(['n1']);
+    const conditions = [{ type: 'Checked', status: 'True' as const }];
+    const others = harness.api.intercept(({ method, path }) => {
+      const known = harness.api.peek(appsv1.daemonSets, 'default/agent');
+      if (method !== 'PUT' || !path.endsWith('/daemonsets/agent/status') || known === undefined) return;
+      others[Symbol.dispose]();
+      const counts = { currentNumberScheduled: 0, desiredNumberScheduled: 0 };
+      const nothing = { ...counts, numberMisscheduled: 0, numberReady: 0 };
+      harness.api.seed(appsv1.daemonSets, { ...known, status: { ...nothing, conditions } });
+    });
+    await api(harness).create(daemonSet('v1'));
+    await harness.clock.advance(5000);
+    expect(status(harness)).toMatchObject({ numberAvailable: 1, observedGeneration: 1, conditions });
+  });
+
   it('keeps as many revisions as its limit says', async () => {
     await using harness = await start(['n1']);
     await api(harness).create(daemonSet('v1', { revisionHistoryLimit: 1 }));

@@ -342,7 +342,10 @@ class DaemonSetController implements Controller {
     } catch (error) {
       if (isNotFound(error)) return;
       const fresh = await api.get(daemonSet.metadata.name);
-      if (fresh.metadata.uid === daemonSet.metadata.uid) await api.updateStatus({ ...fresh, status });
+      if (fresh.metadata.uid !== daemonSet.metadata.uid) return;
+      // What others have written meanwhile stays; the counts are of the template that was acted on.
+      const seen = { ...state, daemonSet: { ...daemonSet, status: fresh.status ?? daemonStatusOfNothing } };
+      await api.updateStatus({ ...fresh, status: daemonStatus(seen, observed) });
     }
   }
 
