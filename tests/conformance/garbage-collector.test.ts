@@ -2,8 +2,16 @@ import { appsv1, corev1, type Draft } from '@k8ts/api';
 import type { ResourceClient } from '@k8ts/client';
 import { describe, expect, it } from 'vitest';
 
-import { until } from '../support/waiting.ts';
-import { deploymentOf, isGone, podOf, replicaSetOf, useSuite } from './support.ts';
+import { throughout, until } from '../support/waiting.ts';
+import {
+  deploymentOf,
+  isGone,
+  podOf,
+  replicaSetOf,
+  replicationControllerOf,
+  useSuite,
+  type PodParts,
+} from './support.ts';
 
 describe('the garbage collector', () => {
   const suite = useSuite();
@@ -44,6 +52,60 @@ describe('the garbage collector', () => {
     expect(items).toHaveLength(1);
     expect(items[0]?.metadata.ownerReferences ?? []).toEqual([]);
     expect(await count(podsOf(namespace))).toBe(2);
+  });
+
+  /** A replication controller that has begun, and its UID; deleted as the test says. */
+  const controllerIn = async (
+    namespace: string,
+    replicas: number,
+    parts: PodParts = {},
+  ): Promise<{ readonly uid: string; readonly api: ResourceClient<corev1.ReplicationController> }> => {
+    const api = suite.client.resource(corev1.replicationControllers, namespace);
+    const { metadata } = await api.create(replicationControllerOf('simpletest.rc', replicas, parts));
+    await until(async () => (await count(podsOf(namespace))) > 0);
+    return { uid: metadata.uid ?? '', api };
+  };
+  const MANY = 100;
+
+  it('[sig-api-machinery] Garbage collector should delete pods created by rc when not orphaning [Conformance]', async () => {
+    const namespace = await suite.namespace();
+    const { uid, api } = await controllerIn(namespace, 2);
+    await api.delete('simpletest.rc', { propagationPolicy: 'Background', preconditions: { uid } });
+    await until(async () => (await count(api)) === 0 && (await count(podsOf(namespace))) === 0);
+  });
+
+  it('[sig-api-machinery] Garbage collector should orphan pods created by rc if delete options say so [Serial] [Conformance]', async () => {
+    const namespace = await suite.namespace();
+    const { uid, api } = await controllerIn(namespace, MANY);
+    await until(async () => (await api.get('simpletest.rc')).status?.replicas === MANY);
+    await api.delete('simpletest.rc', { propagationPolicy: 'Orphan', preconditions: { uid } });
+    await until(() => isGone(api.get('simpletest.rc')));
+    await throughout(1000, async () => {
+      const { items } = await podsOf(namespace).list();
+      expect(items).toHaveLength(MANY);
+      for (const { metadata } of items) {
+        expect(metadata.ownerReferences ?? []).toEqual([]);
+        expect(metadata.deletionTimestamp).toBeUndefined();
+      }
+    });
+    await podsOf(namespace).deleteCollection({ gracePeriodSeconds: 0 });
+  });
+
+  it('[sig-api-machinery] Garbage collector should keep the rc around until all its pods are deleted if the deleteOptions says so [Serial] [Conformance]', async () => {
+    const namespace = await suite.namespace();
+    const { uid, api } = await controllerIn(namespace, MANY, { behaviour: { stopAfter: 0.3 } });
+    await until(async () => (await api.get('simpletest.rc')).status?.readyReplicas === MANY);
+    await api.delete('simpletest.rc', { propagationPolicy: 'Foreground', preconditions: { uid } });
+    const waiting = await api.get('simpletest.rc');
+    expect(waiting.metadata.deletionTimestamp).toBeDefined();
+    expect(waiting.metadata.finalizers).toEqual(['foregroundDeletion']);
+    let left = MANY;
+    await until(async () => {
+      const gone = await isGone(api.get('simpletest.rc'));
+      left = await count(podsOf(namespace));
+      return gone;
+    });
+    expect(left).toBe(0);
   });
 
   it('foreground deletion keeps the owner until its pods are gone', async () => {

@@ -80,6 +80,22 @@ export async function refusal(call: Promise<unknown>): Promise<Status> {
   throw new Error('it was not refused');
 }
 
+/** Reads, changes and writes, again as long as somebody else was faster: `await changing(pods, 'a', (pod) => …)`. */
+export async function changing<T extends KubeObject>(
+  resource: ResourceClient<T>,
+  name: string,
+  change: (object: T) => T,
+  write: 'update' | 'updateStatus' = 'update',
+): Promise<T> {
+  for (;;) {
+    try {
+      return await resource[write](change(await resource.get(name)));
+    } catch (error) {
+      if (!(error instanceof StatusError) || error.status.code !== 409) throw error;
+    }
+  }
+}
+
 /** Whether the object is gone. */
 export async function isGone(call: Promise<unknown>): Promise<boolean> {
   try {
@@ -177,6 +193,19 @@ export function replicaSetOf(name: string, replicas: number, parts: PodParts = {
   return {
     metadata: { name, labels },
     spec: { replicas, selector: { matchLabels: labels }, template: podTemplate({ ...parts, labels }) },
+    status: { replicas: 0 },
+  };
+}
+
+export function replicationControllerOf(
+  name: string,
+  replicas: number,
+  parts: PodParts = {},
+): New<corev1.ReplicationController> {
+  const labels = parts.labels ?? { name };
+  return {
+    metadata: { name },
+    spec: { replicas, selector: labels, template: podTemplate({ ...parts, labels }) },
     status: { replicas: 0 },
   };
 }

@@ -7,6 +7,14 @@ export async function until(condition: () => boolean | Promise<boolean>, limit =
   }
 }
 
+/** Checks again and again, in real time, that what must not happen does not. */
+export async function throughout(milliseconds: number, check: () => Promise<void>): Promise<void> {
+  for (const end = Date.now() + milliseconds; Date.now() < end;) {
+    await check();
+    await new Promise((resolve) => setTimeout(resolve, 50));
+  }
+}
+
 export interface Deferred<T> {
   readonly promise: Promise<T>;
   readonly resolve: (value: T) => void;
