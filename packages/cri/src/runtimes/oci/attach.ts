@@ -29,18 +29,23 @@ export async function attachStreams(
   signal: AbortSignal,
 ): Promise<void> {
   signal.throwIfAborted();
+  const stdin = context.acceptsInput ? streams.stdin : undefined;
+  if (stdin !== undefined && context.socat === undefined)
+    throw new Error('attaching with input needs socat (Debian: apt install socat)');
+  // Before input can reach the container: what it answers comes after this place.
+  const log = await openAtEnd(context.logPath);
   const stop = new AbortController();
   const end = (): void => stop.abort();
   signal.addEventListener('abort', end, { once: true });
+  if (signal.aborted) end();
   void context.ended.then(end);
-  const stopInput =
-    context.acceptsInput && streams.stdin !== undefined ? connectInput(context, streams.stdin) : undefined;
+  const stopInput = stdin === undefined ? undefined : connectInput(context, stdin);
   const resizing =
     request.tty && streams.resize !== undefined
       ? followSizes(context.control, streams, stop.signal)
       : undefined;
   try {
-    await followLog(context.logPath, request, streams, stop.signal);
+    await followLog(context.logPath, log, request, streams, stop.signal);
     await resizing;
   } finally {
     signal.removeEventListener('abort', end);
@@ -50,11 +55,8 @@ export async function attachStreams(
 }
 
 function connectInput(context: AttachContext, stdin: NodeJS.ReadableStream): () => void {
-  if (context.socat === undefined) {
-    throw new Error('attaching with input needs socat (Debian: apt install socat)');
-  }
   // Type 5 is SOCK_SEQPACKET. The relative path keeps within the length limit of socket addresses.
-  const child = spawn(context.socat, ['-u', 'STDIN', 'UNIX-CONNECT:attach,type=5'], {
+  const child = spawn(context.socat as string, ['-u', 'STDIN', 'UNIX-CONNECT:attach,type=5'], {
     cwd: context.bundle,
     env: COMMAND_ENVIRONMENT,
     stdio: ['pipe', 'ignore', 'ignore'],
@@ -102,16 +104,26 @@ export async function reopenLog(control: string): Promise<void> {
 
 const READ_SIZE = 64 * 1024;
 
-/** Passes on what is written to a CRI log from now on, until the signal aborts and the rest is read. */
+interface OpenLog {
+  readonly file: FileHandle;
+  readonly position: number;
+}
+
+async function openAtEnd(path: string): Promise<OpenLog> {
+  const file = await open(path, 'r');
+  return { file, position: (await file.stat()).size };
+}
+
+/** Passes on what is written to a CRI log after a place, until the signal aborts and the rest is read. Closes the file. */
 async function followLog(
   path: string,
+  log: OpenLog,
   request: AttachRequest,
   streams: ContainerStreams,
   signal: AbortSignal,
 ): Promise<void> {
-  let file: FileHandle = await open(path, 'r');
+  let { file, position } = log;
   try {
-    let position = (await file.stat()).size;
     let rest: Buffer = Buffer.alloc(0);
     const buffer = Buffer.alloc(READ_SIZE);
     const changes = new Changes(path, signal);
