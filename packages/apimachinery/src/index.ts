@@ -40,5 +40,16 @@ export {
 export type { DecodedObject, DecodeOptions, FieldValidation, ParsedBody } from './codec/decode-object.ts';
 export { formatYaml, parseYaml, parseYamlDocuments, YamlError } from './codec/yaml.ts';
 export { applyDefaults } from './schema/default.ts';
+export { dropNulls } from './schema/nulls.ts';
 export { pruneObject } from './schema/prune.ts';
 export type { Pruned } from './schema/prune.ts';
+export { compileRe2, Re2Error } from './re2.ts';
+export type { Re2 } from './re2.ts';
+export { compileStructuralSchema } from './structural/compile-schema.ts';
+export { coerceEmbeddedObjects, validateEmbeddedObjects } from './structural/embedded-objects.ts';
+export type { Coerced } from './structural/embedded-objects.ts';
+export { validateListTypes } from './structural/list-types.ts';
+export { compileSchemaValidator } from './structural/validate-value.ts';
+export type { ValueValidationOptions, ValueValidator } from './structural/validate-value.ts';
+export { unrecognizedFormat } from './structural/value-schema.ts';
+export { compileValueValidator } from './structural/value-validator.ts';

@@ -10,7 +10,7 @@ import { goQuote } from '../go-quote.ts';
 export interface Pruned {
   /** The object itself where nothing had to go. */
   readonly object: JsonObject;
-  /** `unknown field "spec.foo"`, at most 100. */
+  /** `unknown field "spec.foo"`, sorted, at most 100. */
   readonly strictErrors: readonly string[];
 }
 
@@ -22,77 +22,88 @@ const ENVELOPE: ReadonlySet<string> = new Set(['apiVersion', 'kind', 'metadata']
  * already.
  */
 export function pruneObject(object: JsonObject, schema: Schema): Pruned {
-  const strictErrors: string[] = [];
-  return { object: pruneFields(object, schema, '', strictErrors, true), strictErrors };
+  const unknown: string[] = [];
+  const pruned = pruneFields(object, schema, schema.preserveUnknownFields, '', unknown, true);
+  const strictErrors = unknown.sort().map((path) => `unknown field ${goQuote(path)}`);
+  return { object: pruned, strictErrors };
 }
 
-function pruneValue(value: JsonValue, schema: Schema, path: string, errors: string[]): JsonValue {
+/**
+ * Values of the wrong type are pruned too, as far as the schema says something of their parts; validation will name them.
+ * Where the schema says nothing at all, all fields of all objects go, those in lists also.
+ */
+function pruneValue(
+  value: JsonValue,
+  schema: Schema | undefined,
+  path: string,
+  unknown: string[],
+): JsonValue {
   if (typeof value !== 'object' || value === null) return value;
-  if (isJsonArray(value)) return schema.type === 'array' ? pruneItems(value, schema, path, errors) : value;
-  switch (schema.type) {
-    case 'object':
-      return pruneFields(value, schema, path, errors, schema.embeddedResource);
-    case 'map':
-      return pruneEntries(value, schema, path, errors);
-    default:
-      return value; // any JSON, or a value of the wrong type, which validation will name
-  }
+  const preserves = schema?.preserveUnknownFields ?? false;
+  return isJsonArray(value)
+    ? pruneItems(value, schema, preserves, path, unknown)
+    : pruneFields(value, schema, preserves, path, unknown, schema?.embeddedResource ?? false);
 }
 
 function pruneFields(
   object: JsonObject,
-  schema: Schema,
+  schema: Schema | undefined,
+  preserves: boolean,
   path: string,
-  errors: string[],
+  unknown: string[],
   isResource: boolean,
 ): JsonObject {
+  const additional = schema?.type === 'array' ? undefined : schema?.items;
   const kept: MutableJsonObject = {};
   let changed = false;
   for (const name of Object.keys(object)) {
     const value = object[name];
     if (value === undefined) continue;
     const at = path === '' ? name : `${path}.${name}`;
-    const fieldSchema = schema.fields.get(name)?.schema ?? schema.items;
-    if (fieldSchema !== undefined && !(isResource && ENVELOPE.has(name))) {
-      const pruned = pruneValue(value, fieldSchema, at, errors);
+    const fieldSchema = schema?.fields.get(name)?.schema ?? additional;
+    if (isResource && ENVELOPE.has(name)) {
+      setOwn(kept, name, value);
+    } else if (fieldSchema !== undefined) {
+      const pruned = pruneValue(value, fieldSchema, at, unknown);
       if (pruned !== value) changed = true;
       setOwn(kept, name, pruned);
-    } else if (
-      fieldSchema !== undefined ||
-      schema.preserveUnknownFields ||
-      (isResource && ENVELOPE.has(name))
-    ) {
+    } else if (preserves) {
       setOwn(kept, name, value);
     } else {
       changed = true;
-      if (errors.length < MAX_REPORTED) errors.push(`unknown field ${goQuote(at)}`);
+      if (unknown.length < MAX_REPORTED) unknown.push(at);
     }
   }
   return changed ? kept : object;
 }
 
-function pruneEntries(map: JsonObject, schema: Schema, path: string, errors: string[]): JsonObject {
-  const items = schema.items as Schema;
-  let out = map;
-  for (const [name, value] of Object.entries(map)) {
-    if (value === undefined) continue;
-    const pruned = pruneValue(value, items, `${path}.${name}`, errors);
-    if (pruned === value) continue;
-    if (out === map) out = { ...map };
-    setOwn(out, name, pruned);
-  }
-  return out;
-}
-
-function pruneItems(list: JsonArray, schema: Schema, path: string, errors: string[]): JsonArray {
-  const items = schema.items as Schema;
+/** A list that preserves what is unknown does so for its items too. */
+function pruneItems(
+  list: JsonArray,
+  schema: Schema | undefined,
+  preserves: boolean,
+  path: string,
+  unknown: string[],
+): JsonArray {
+  const items = schema?.type === 'array' ? schema.items : undefined;
+  if (preserves && items === undefined) return list;
   let out = list;
   for (let i = 0; i < list.length; i++) {
     const value = list[i] as JsonValue;
-    const pruned = pruneValue(value, items, `${path}[${i}]`, errors);
+    const pruned = preserves
+      ? pruneKnown(value, items as Schema, `${path}[${i}]`, unknown)
+      : pruneValue(value, items, `${path}[${i}]`, unknown);
     if (pruned === value) continue;
     if (out === list) out = [...list];
     (out as JsonValue[])[i] = pruned;
   }
   return out;
+}
+
+/** As though the schema itself preserved unknown fields. */
+function pruneKnown(value: JsonValue, schema: Schema, path: string, unknown: string[]): JsonValue {
+  if (typeof value !== 'object' || value === null) return value;
+  return isJsonArray(value)
+    ? pruneItems(value, schema, true, path, unknown)
+    : pruneFields(value, schema, true, path, unknown, schema.embeddedResource);
 }

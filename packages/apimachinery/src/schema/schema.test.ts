@@ -103,7 +103,8 @@ describe('pruning', () => {
       list: createSchema({ type: 'array', items: object({ a: string }) }),
       map: createSchema({ type: 'map', items: object({ a: string }) }),
       template: object({ spec: object({}) }, { embeddedResource: true }),
-      any: createSchema({ type: 'json' }),
+      any: createSchema({ type: 'json', preserveUnknownFields: true }),
+      undescribed: createSchema({ type: 'map', items: createSchema({ type: 'json' }) }),
     }),
   });
 
@@ -121,6 +122,7 @@ describe('pruning', () => {
         map: { k: { b: 1 } },
         template: { kind: 'Pod', metadata: { name: 'y' }, spec: { x: 1 }, z: 1 },
         any: { x: [1] },
+        undescribed: { a: 1, b: { c: 1 }, d: [{ e: 1 }] },
       },
     };
     expect(pruneObject(value, schema)).toEqual({
@@ -135,16 +137,19 @@ describe('pruning', () => {
           map: { k: {} },
           template: { kind: 'Pod', metadata: { name: 'y' }, spec: {} },
           any: { x: [1] },
+          undescribed: { a: 1, b: {}, d: [{}] },
         },
       },
       strictErrors: [
         'unknown field "extra"',
-        'unknown field "spec.unknown"',
-        'unknown field "spec.open.known.not"',
         'unknown field "spec.list[0].b"',
         'unknown field "spec.map.k.b"',
+        'unknown field "spec.open.known.not"',
         'unknown field "spec.template.spec.x"',
         'unknown field "spec.template.z"',
+        'unknown field "spec.undescribed.b.c"',
+        'unknown field "spec.undescribed.d[0].e"',
+        'unknown field "spec.unknown"',
       ],
     });
   });
