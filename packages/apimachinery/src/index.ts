@@ -13,6 +13,7 @@ export { toleratesTaint } from './tolerations.ts';
 export * from './quantity.ts';
 export * from './int-or-string.ts';
 export * from './time.ts';
+export * from './json-path.ts';
 export * from './json.ts';
 export { applyJsonPatch, jsonPatchUnknownFields, MAX_JSON_PATCH_OPERATIONS } from './patch/json-patch.ts';
 export { applyJsonMergePatch } from './patch/json-merge-patch.ts';
@@ -29,6 +30,7 @@ export type { ManagedFieldsEntry, ManagerOperation } from './managed-fields/mana
 export { LAST_APPLIED_ANNOTATION } from './managed-fields/last-applied.ts';
 export { DecodeError, normalizeObject } from './codec/normalize.ts';
 export type { Normalized, NormalizeOptions } from './codec/normalize.ts';
+export { normalizeCustomObject, withEnvelope } from './codec/normalize-custom.ts';
 export {
   BodyError,
   cannotBeHandled,

@@ -20,6 +20,7 @@ import type { KubeletConnection } from './connect/dial.ts';
 import { podStreamHandlers } from './connect/pod-streams.ts';
 import { directPodNetwork, proxyHandlers, type PodNetwork } from './connect/proxies.ts';
 import type { ObjectReader } from './object-reader.ts';
+import { customResourcesHook } from './post-start/custom-resources.ts';
 import { kubernetesServiceHook } from './post-start/kubernetes-service.ts';
 import { rbacBootstrapHook } from './post-start/rbac-bootstrap.ts';
 import { systemNamespacesHook, systemPriorityClassesHook } from './post-start/system-objects.ts';
@@ -158,6 +159,7 @@ function assemble(
     ],
     otherPaths: issuerDiscovery(tokens.bound),
     postStartHooks: [
+      customResourcesHook,
       systemNamespacesHook,
       rbacBootstrapHook(options.controllers),
       systemPriorityClassesHook,

@@ -28,7 +28,7 @@ import { OpenApi } from './openapi/documents.ts';
 import { handleOther, type OtherHandler, type OtherPaths } from './other-paths.ts';
 import { AdmissionChain } from './registry/admission-chain.ts';
 import type { RegistryServices } from './registry/generic/scope.ts';
-import { createRegistryAccess } from './registry/registry-access.ts';
+import { APISERVER_USER, createRegistryAccess } from './registry/registry-access.ts';
 import { handleResource } from './registry/resource-handlers.ts';
 import { ResourceRegistry } from './registry/resource-registry.ts';
 import type { RegistryAccess } from './registry/special-subresources.ts';
@@ -229,14 +229,17 @@ class Server implements ApiServer {
   }
 
   startHooks(): void {
-    const { options, scope, clock, logger } = this.#parts;
+    const { options, scope, clock, logger, registry, services } = this.#parts;
     const hooks = options.postStartHooks ?? [];
     for (const { name } of hooks) this.#hooksDone.set(name, false);
     const run = async (): Promise<void> => {
       for (const hook of hooks) {
         await hook.run({
           registry: this.registry,
+          customResources: registry,
+          transport: this.transportFor(APISERVER_USER),
           clock,
+          random: services.random,
           logger,
           signal: scope.signal,
           listening: this.#listening,

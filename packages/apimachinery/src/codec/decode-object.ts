@@ -14,6 +14,7 @@ import type { StatusError } from '../status-error.ts';
 import { countMembers, scanJson } from './json-scan.ts';
 import { findDuplicateMembers, JsonSyntaxError } from './json-syntax.ts';
 import { DecodeError, normalizeObject } from './normalize.ts';
+import type { Normalized } from './normalize.ts';
 import { parseYaml, YamlError } from './yaml.ts';
 
 /** Unknown and repeated fields are dropped silently, with a warning each, or refused. */
@@ -27,6 +28,8 @@ export interface DecodeOptions {
   readonly fieldValidation: FieldValidation;
   /** `json` unless said otherwise. YAML may be JSON. */
   readonly format?: 'json' | 'yaml';
+  /** How the value is brought into normal form. Absent: as built-in kinds are. */
+  readonly normalize?: (value: JsonValue) => Normalized;
   /** Other versions that the endpoint takes too, as `group/version`; their schemas are of the same kind. */
   readonly acceptVersions?: readonly string[];
 }
@@ -69,7 +72,8 @@ export function decodeObject(body: string | Uint8Array, options: DecodeOptions):
   const kind = kindIn(parsed.value, expected, text);
   try {
     checkKind(kind, options);
-    const { object, strictErrors, members } = normalizeObject(parsed.value ?? {}, schema, { owned: true });
+    const { object, strictErrors, members } =
+      options.normalize?.(parsed.value ?? {}) ?? normalizeObject(parsed.value ?? {}, schema, { owned: true });
     const errors = strict ? [...parsed.strictErrors, ...strictErrors] : [];
     if (strict && parsed.members >= 0 && members !== parsed.members)
       errors.push(...duplicateFieldErrors(text));

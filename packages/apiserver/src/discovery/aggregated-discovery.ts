@@ -27,13 +27,14 @@ export function wantedVersion({ headers }: RequestContext): DiscoveryVersion | u
   return undefined;
 }
 
-/** Made once per root and version; the answer to a client that has it already is 304. */
+/** Made once per root and version, until custom resources come or go; the answer to a client that has it already is 304. */
 export class AggregatedDiscovery {
   readonly #registry: ResourceRegistry;
   readonly #documents = new Map<
     string,
     { readonly text: string; readonly value: object; readonly etag: string }
   >();
+  #generation = 0;
 
   constructor(registry: ResourceRegistry) {
     this.#registry = registry;
@@ -52,6 +53,10 @@ export class AggregatedDiscovery {
     root: 'api' | 'apis',
     version: DiscoveryVersion,
   ): { readonly text: string; readonly value: object; readonly etag: string } {
+    if (this.#generation !== this.#registry.generation) {
+      this.#generation = this.#registry.generation;
+      this.#documents.clear();
+    }
     const key = `${root} ${version}`;
     let document = this.#documents.get(key);
     if (document === undefined) {

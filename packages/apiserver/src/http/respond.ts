@@ -15,6 +15,7 @@ import {
 import { bookmarkObject } from '../output/event-bytes.ts';
 import { itemPieces, LIST_END, listHead } from '../output/list-bytes.ts';
 import { contentTypeOf, negotiate, type OutputFormat } from '../output/media-types.ts';
+import type { ServedResource } from '../registry/served-resource.ts';
 import type { RequestContext } from '../request/request-context.ts';
 import type { ListResult, RawResult, Result, WatchResult, WatchSession } from '../request/result.ts';
 import type { Responder } from './responder.ts';
@@ -41,12 +42,12 @@ export function respond(
 ): void | Promise<void> {
   switch (result.kind) {
     case 'record': {
-      const format = negotiate(context);
+      const format = negotiate(context, { isCustom: isCustom(result.served) });
       const body = encodeRecord(services.output, context, format, result);
       return send(context, responder, result.code, contentTypeOf(format), body);
     }
     case 'object': {
-      const format = negotiate(context);
+      const format = negotiate(context, { isCustom: isCustom(result.served) });
       const body = encodeObject(services.output, context, format, result);
       return send(context, responder, result.code, contentTypeOf(format), body);
     }
@@ -57,6 +58,10 @@ export function respond(
     case 'raw':
       return respondRaw(context, responder, result);
   }
+}
+
+function isCustom(served: ServedResource | undefined): boolean {
+  return served?.normalize !== undefined;
 }
 
 /** Any error as a Status; what is no StatusError is a 500 and is logged, for it is our fault. */
@@ -168,8 +173,8 @@ async function respondList(
   responder: Responder,
   result: ListResult,
 ): Promise<void> {
-  const format = negotiate(context);
   const { served } = result;
+  const format = negotiate(context, { isCustom: isCustom(served) });
   if (format.serializer !== 'json' || format.transform !== 'none' || format.pretty) {
     const body = await encodeWholeList(services.output, context, format, result);
     return send(context, responder, 200, contentTypeOf(format), body);
@@ -208,8 +213,8 @@ function respondWatch(
   responder: Responder,
   result: WatchResult,
 ): Promise<void> {
-  const format = negotiate(context, true);
   const { served } = result;
+  const format = negotiate(context, { stream: true, isCustom: isCustom(served) });
   const encoder = eventEncoder(services.output, context, format, served);
   const headers = commonHeaders(context);
   headers['Content-Type'] = contentTypeOf(format, true);

@@ -28,9 +28,19 @@ export class Definitions {
     return { $ref: this.#path(schema.name) };
   }
 
+  /** The same for a definition that is no type of the tables; `make` is called when it is new. */
+  referenceTo(name: string, make: () => JsonObject): JsonObject {
+    if (!this.#written.has(name)) {
+      this.#written.set(name, {});
+      this.#written.set(name, make());
+    }
+    return { $ref: this.#path(name) };
+  }
+
   /** Says which kind a definition is of. A kind that is in several versions has several. */
-  mark(schema: Schema, kind: GroupVersionKind): void {
-    const definition = this.#define(schema);
+  mark(name: string, kind: GroupVersionKind): void {
+    const definition = this.#written.get(name);
+    if (definition === undefined) return;
     const kinds = (definition['x-kubernetes-group-version-kind'] ??= []) as GroupVersionKind[];
     const isKnown = kinds.some(
       ({ group, version, kind: name }) =>

@@ -1,13 +1,14 @@
 /** /openapi/v2 and /openapi/v3: made when first asked for, then kept as text. */
 import { createHash } from 'node:crypto';
-import { noDocs, schemaOf, type ApiDocs } from '@k8ts/api';
+import { noDocs, schemaOf, schemaOfType, type ApiDocs } from '@k8ts/api';
 import { unknownPath } from '@k8ts/apimachinery';
 import type { RequestContext } from '../request/request-context.ts';
 import type { RawResult } from '../request/result.ts';
 import type { ResourceRegistry } from '../registry/resource-registry.ts';
 import { VERSION_INFO } from '../version-info.ts';
 import { parseAccept } from '../output/media-types.ts';
-import { Definitions, type JsonObject, type OpenApiVersion } from './definitions.ts';
+import { customDefinition, customDefinitionName, customListDefinition } from './custom-definitions.ts';
+import { Definitions, type GroupVersionKind, type JsonObject, type OpenApiVersion } from './definitions.ts';
 import { resourcePaths } from './paths.ts';
 import { encodeSwagger, SWAGGER_PROTOBUF } from './swagger-protobuf.ts';
 
@@ -30,14 +31,19 @@ export class OpenApi {
   #v2Protobuf: Document | undefined = undefined;
   #index: Document | undefined = undefined;
   readonly #v3 = new Map<string, Document>();
+  readonly #builtinPaths: ReadonlySet<string>;
+  #generation: number;
 
   constructor({ registry, docs }: OpenApiOptions) {
     this.#registry = registry;
+    this.#generation = registry.generation;
+    this.#builtinPaths = new Set(registry.groupVersions.map(pathOf));
     this.#loadDocs = docs ?? (() => noDocs);
   }
 
   /** `/openapi/v2`, as JSON or as protobuf. */
   v2(context: RequestContext): RawResult {
+    this.#refresh();
     const { accept } = context.headers;
     if (accept !== undefined && wantsProtobuf(accept)) {
       this.#v2Protobuf ??= protobufOf(this.#swagger());
@@ -49,6 +55,7 @@ export class OpenApi {
 
   /** `/openapi/v3` or `/openapi/v3/<path>`; throws 404. */
   v3(path: string, context: RequestContext): RawResult {
+    this.#refresh();
     if (path === '') {
       this.#index ??= documentOf({ paths: this.#indexPaths() });
       return answer(this.#index, context, 'application/json');
@@ -76,6 +83,15 @@ export class OpenApi {
     return answer(document, context, 'application/json', forever);
   }
 
+  /** Custom resources have come or gone: what was made without them is forgotten. */
+  #refresh(): void {
+    const { generation } = this.#registry;
+    if (generation === this.#generation) return;
+    this.#generation = generation;
+    this.#v2 = this.#v2Protobuf = this.#index = undefined;
+    for (const path of this.#v3.keys()) if (!this.#builtinPaths.has(path)) this.#v3.delete(path);
+  }
+
   #groupVersions(): readonly { readonly group: string; readonly version: string }[] {
     return this.#registry.groupVersions;
   }
@@ -95,9 +111,12 @@ export class OpenApi {
    */
   #hashOf({ group, version }: { readonly group: string; readonly version: string }): string {
     const rows = this.#registry.infosOf(group, version);
+    const schemas = rows.map(
+      (row) => this.#registry.customVersion(group, version, row.resource)?.openApiSchema,
+    );
     this.#docs ??= this.#loadDocs();
     return createHash('sha512')
-      .update(`${VERSION_INFO['gitVersion']} ${this.#docs.id} ${JSON.stringify(rows)}`)
+      .update(`${VERSION_INFO['gitVersion']} ${this.#docs.id} ${JSON.stringify([rows, schemas])}`)
       .digest('hex')
       .toUpperCase();
   }
@@ -139,19 +158,52 @@ export class OpenApi {
     this.#docs ??= this.#loadDocs();
     const definitions = new Definitions(version, this.#docs);
     const paths: JsonObject = {};
-    for (const groupVersion of groupVersions) {
-      const infos = this.#registry.infosOf(groupVersion.group, groupVersion.version);
-      Object.assign(paths, resourcePaths({ version, definitions }, `/${pathOf(groupVersion)}`, infos));
-      for (const info of infos) {
-        const { group, version: name } = info;
-        for (const kind of [info.kind, info.listKind]) {
-          const schema = schemaOf(group, name, kind);
-          if (schema !== undefined) definitions.mark(schema, { group, kind, version: name });
+    for (const { group, version: name } of groupVersions) {
+      const infos = this.#registry.infosOf(group, name);
+      const isCustom = !this.#builtinPaths.has(pathOf({ group, version: name }));
+      const kind = (ofGroup: string, ofVersion: string, ofKind: string): JsonObject | undefined =>
+        this.#kind(definitions, version, { group: ofGroup, version: ofVersion, kind: ofKind });
+      const context = { version, definitions, kind, isCustom };
+      Object.assign(paths, resourcePaths(context, `/${pathOf({ group, version: name })}`, infos));
+      for (const info of infos)
+        for (const each of [info.kind, info.listKind]) {
+          const reference = kind(group, name, each);
+          if (reference === undefined) continue;
+          definitions.mark(String(reference['$ref']).replace(/.*\//, ''), {
+            group,
+            kind: each,
+            version: name,
+          });
         }
-      }
     }
     return { definitions, paths };
   }
+
+  /** A reference to the definition of a kind: of the tables, or of a custom resource. */
+  #kind(definitions: Definitions, openApi: OpenApiVersion, gvk: GroupVersionKind): JsonObject | undefined {
+    const { group, version, kind } = gvk;
+    const schema = schemaOf(group, version, kind);
+    if (schema !== undefined) return definitions.reference(schema);
+    const row = this.#registry
+      .infosOf(group, version)
+      .find((info) => info.kind === kind || info.listKind === kind);
+    const custom = row === undefined ? undefined : this.#registry.customVersion(group, version, row.resource);
+    if (row === undefined || custom === undefined) return undefined;
+    const item = (): JsonObject =>
+      definitions.referenceTo(customDefinitionName(group, version, row.kind), () =>
+        customDefinition(openApi, custom.openApiSchema, metaReference(definitions, 'ObjectMeta')),
+      );
+    if (kind === row.kind) return item();
+    return definitions.referenceTo(customDefinitionName(group, version, kind), () =>
+      customListDefinition(item(), kind, metaReference(definitions, 'ListMeta')),
+    );
+  }
+}
+
+function metaReference(definitions: Definitions, name: string): JsonObject {
+  const schema = schemaOfType('metav1', name);
+  if (schema === undefined) throw new Error(`the tables have no ${name}`);
+  return definitions.reference(schema);
 }
 
 const INFO = { title: 'Kubernetes', version: VERSION_INFO['gitVersion'] };

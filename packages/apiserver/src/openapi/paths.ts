@@ -2,12 +2,16 @@
  * The operations of a group and version as OpenAPI paths: what clients look up there are the query parameters that an
  * operation takes (kubectl decides by them whether the server validates fields), and which kind a path is about.
  */
-import { schemaOf, schemaOfType, type ResourceInfo, type Schema, type SubresourceInfo } from '@k8ts/api';
+import { schemaOfType, type ResourceInfo, type SubresourceInfo } from '@k8ts/api';
 import type { Definitions, GroupVersionKind, JsonObject, OpenApiVersion } from './definitions.ts';
 
 export interface PathsContext {
   readonly version: OpenApiVersion;
   readonly definitions: Definitions;
+  /** A reference to the definition of a kind, if there is one. */
+  readonly kind: (group: string, version: string, kind: string) => JsonObject | undefined;
+  /** What patches the resources of this group take. */
+  readonly isCustom: boolean;
 }
 
 const OUTPUTS = ['application/json', 'application/yaml', 'application/vnd.kubernetes.protobuf'] as const;
@@ -106,10 +110,10 @@ function operation(
   verb: string,
 ): JsonObject {
   const kind = kindOf(info, subresource);
-  const schema = schemaOf(kind.group, kind.version, kind.kind);
+  const schema = context.kind(kind.group, kind.version, kind.kind);
   const isList = verb === 'list';
-  const shown = isList ? schemaOf(info.group, info.version, info.listKind) : schema;
-  const status = schemaOfType('metav1', 'Status');
+  const shown = isList ? context.kind(info.group, info.version, info.listKind) : schema;
+  const status = metaReference(context, 'Status');
   const answer = verb === 'deletecollection' || (verb === 'delete' && status !== undefined) ? status : shown;
   const codes = verb === 'create' ? ['200', '201', '202'] : verb === 'delete' ? ['200', '202'] : ['200'];
   const group = info.group === '' ? 'core' : info.group;
@@ -126,13 +130,13 @@ function operation(
     ? {
         ...described,
         ...(parameters.length === 0 ? {} : { parameters }),
-        ...(body === undefined ? {} : { requestBody: body3(body, verb) }),
-        responses: responses3(context, codes, answer, isList),
+        ...(body === undefined ? {} : { requestBody: body3(context, body, verb) }),
+        responses: responses3(codes, answer, isList),
       }
     : {
         ...described,
         schemes: ['https'],
-        consumes: verb === 'patch' ? PATCHES : ['*/*'],
+        consumes: verb === 'patch' ? patchesOf(context) : ['*/*'],
         produces: OUTPUTS,
         parameters: [
           ...parameters,
@@ -140,7 +144,7 @@ function operation(
             ? []
             : [{ name: 'body', in: 'body', required: verb !== 'delete', schema: body }]),
         ],
-        responses: responses2(context, codes, answer),
+        responses: responses2(codes, answer),
       };
 }
 
@@ -239,31 +243,32 @@ function pathParameter({ version }: PathsContext, name: string, description: str
     : { uniqueItems: true, type: 'string', description, name, in: 'path', required: true };
 }
 
-function bodyOf(
-  { definitions }: PathsContext,
-  verb: string,
-  schema: Schema | undefined,
-): JsonObject | undefined {
-  const of = (name: string): JsonObject | undefined => {
-    const found = schemaOfType('metav1', name);
-    return found === undefined ? undefined : definitions.reference(found);
-  };
+function metaReference({ definitions }: PathsContext, name: string): JsonObject | undefined {
+  const found = schemaOfType('metav1', name);
+  return found === undefined ? undefined : definitions.reference(found);
+}
+
+function bodyOf(context: PathsContext, verb: string, schema: JsonObject | undefined): JsonObject | undefined {
   switch (verb) {
     case 'create':
     case 'update':
-      return schema === undefined ? undefined : definitions.reference(schema);
+      return schema;
     case 'patch':
-      return of('Patch') ?? { type: 'object' };
+      return metaReference(context, 'Patch') ?? { type: 'object' };
     case 'delete':
     case 'deletecollection':
-      return of('DeleteOptions');
+      return metaReference(context, 'DeleteOptions');
     default:
       return undefined;
   }
 }
 
-function body3(schema: JsonObject, verb: string): JsonObject {
-  const types = verb === 'patch' ? PATCHES : ['*/*'];
+function patchesOf({ isCustom }: PathsContext): readonly string[] {
+  return isCustom ? PATCHES.filter((type) => !type.includes('strategic')) : PATCHES;
+}
+
+function body3(context: PathsContext, schema: JsonObject, verb: string): JsonObject {
+  const types = verb === 'patch' ? patchesOf(context) : ['*/*'];
   return {
     content: Object.fromEntries(types.map((type) => [type, { schema }])),
     ...(verb === 'delete' || verb === 'deletecollection' ? {} : { required: true }),
@@ -272,16 +277,11 @@ function body3(schema: JsonObject, verb: string): JsonObject {
 
 const CODE_NAMES: Readonly<Record<string, string>> = { 200: 'OK', 201: 'Created', 202: 'Accepted' };
 
-function responses3(
-  { definitions }: PathsContext,
-  codes: readonly string[],
-  schema: Schema | undefined,
-  isList: boolean,
-): JsonObject {
+function responses3(codes: readonly string[], schema: JsonObject | undefined, isList: boolean): JsonObject {
   const content: JsonObject = {};
   if (schema !== undefined) {
     const types = isList ? [...OUTPUTS, 'application/json;stream=watch'] : OUTPUTS;
-    for (const type of types) content[type] = { schema: definitions.reference(schema) };
+    for (const type of types) content[type] = { schema };
   }
   const responses: JsonObject = {};
   for (const code of codes) responses[code] = { description: CODE_NAMES[code], content };
@@ -289,16 +289,12 @@ function responses3(
   return responses;
 }
 
-function responses2(
-  { definitions }: PathsContext,
-  codes: readonly string[],
-  schema: Schema | undefined,
-): JsonObject {
+function responses2(codes: readonly string[], schema: JsonObject | undefined): JsonObject {
   const responses: JsonObject = {};
   for (const code of codes)
     responses[code] = {
       description: CODE_NAMES[code],
-      ...(schema === undefined ? {} : { schema: definitions.reference(schema) }),
+      ...(schema === undefined ? {} : { schema }),
     };
   responses['401'] = { description: 'Unauthorized' };
   return responses;

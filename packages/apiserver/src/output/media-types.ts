@@ -33,19 +33,29 @@ const PRETTY: OutputFormat = { ...PLAIN, pretty: true };
 const known = new Map<string, OutputFormat | undefined>();
 const KNOWN_MAX = 256;
 
-/** `stream` for watches. Throws 406. */
-export function negotiate(context: RequestContext, stream = false): OutputFormat {
+export interface NegotiateOptions {
+  readonly stream?: boolean;
+  /** Custom resources have no protobuf form; their metadata has one. */
+  readonly isCustom?: boolean;
+}
+
+/** Throws 406. */
+export function negotiate(context: RequestContext, options: NegotiateOptions = {}): OutputFormat {
   const { accept } = context.headers;
+  const { stream = false, isCustom = false } = options;
   let format: OutputFormat | undefined = PLAIN;
   if (accept !== undefined && accept !== '' && accept !== 'application/json' && accept !== '*/*') {
-    if (known.has(accept)) format = known.get(accept);
+    const key = isCustom ? `custom ${accept}` : accept;
+    if (known.has(key)) format = known.get(key);
     else {
-      format = negotiateHeader(accept);
-      if (known.size < KNOWN_MAX && accept.length < 1024) known.set(accept, format);
+      format = negotiateHeader(accept, isCustom);
+      if (known.size < KNOWN_MAX && accept.length < 1024) known.set(key, format);
     }
   }
   if (format === undefined) {
-    const types = SERIALIZERS.map(({ type }) => (stream ? `${type};stream=watch` : type));
+    const types = SERIALIZERS.filter(({ serializer }) => !isCustom || serializer !== 'protobuf').map(
+      ({ type }) => (stream ? `${type};stream=watch` : type),
+    );
     throw notAcceptable(`only the following media types are accepted: ${types.join(', ')}`);
   }
   if (format.serializer === 'json' && !format.pretty && wantsPretty(context))
@@ -77,7 +87,7 @@ function wantsPretty({ query, headers }: RequestContext): boolean {
 
 const TRUE = new Set(['1', 't', 'T', 'TRUE', 'true', 'True']);
 
-function negotiateHeader(header: string): OutputFormat | undefined {
+function negotiateHeader(header: string, isCustom: boolean): OutputFormat | undefined {
   for (const clause of parseAccept(header)) {
     for (const { serializer, type } of SERIALIZERS) {
       const [main, sub] = type.split('/') as [string, string];
@@ -85,7 +95,9 @@ function negotiateHeader(header: string): OutputFormat | undefined {
         (clause.type === main && (clause.subtype === sub || clause.subtype === '*')) ||
         (clause.type === '*' && clause.subtype === '*');
       const format = matches ? formatOf(serializer, clause.parameters) : undefined;
-      if (format !== undefined) return format;
+      if (format === undefined) continue;
+      const exists = !isCustom || format.serializer !== 'protobuf' || format.transform !== 'none';
+      if (exists) return format;
     }
   }
   return undefined;

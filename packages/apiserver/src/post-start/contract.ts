@@ -1,4 +1,6 @@
-import type { Clock, Logger } from '@k8ts/base';
+import type { Clock, Logger, Random } from '@k8ts/base';
+import type { Transport } from '@k8ts/client';
+import type { CustomResources } from '../custom-resources/definition-controller.ts';
 import type { RegistryAccess } from '../registry/special-subresources.ts';
 
 /** What a server sees to once it answers: that objects are there without which a cluster is none. */
@@ -11,7 +13,11 @@ export interface PostStartHook {
 
 export interface PostStartContext {
   readonly registry: RegistryAccess;
+  readonly customResources: CustomResources;
+  /** As the server itself. */
+  readonly transport: Transport;
   readonly clock: Clock;
+  readonly random: Random;
   readonly logger: Logger;
   readonly signal: AbortSignal;
   /** Resolves with the TLS port once it is open; never, where none is opened. */

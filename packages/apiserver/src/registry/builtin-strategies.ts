@@ -11,6 +11,7 @@ import {
   mutatingWebhookConfigurationStrategy,
   validatingWebhookConfigurationStrategy,
 } from './admissionregistration/webhooks.ts';
+import { customResourceDefinitionStrategy } from './apiextensions/custom-resource-definition.ts';
 import { controllerRevisionStrategy } from './apps/controller-revision.ts';
 import { daemonSetStrategy } from './apps/daemon-set.ts';
 import { deploymentStrategy } from './apps/deployment.ts';
@@ -88,6 +89,7 @@ export function builtinStrategies(options: BuiltinStrategyOptions = {}): readonl
     any(validatingAdmissionPolicyBindingStrategy),
     any(validatingAdmissionPolicyStrategy),
     any(validatingWebhookConfigurationStrategy),
+    any(customResourceDefinitionStrategy),
     any(controllerRevisionStrategy),
     any(daemonSetStrategy),
     any(deploymentStrategy),

@@ -136,7 +136,7 @@ function decodeObject(
 
 function expectedKind(served: ServedResource): ExpectedKind {
   const { group, version, kind } = served.info;
-  return { group, version, kind, schema: served.schema() };
+  return { group, version, kind, schema: served.schema(), normalize: served.normalize };
 }
 
 function fieldManagement(
@@ -171,7 +171,7 @@ export async function create(
   served: ServedResource,
   context: RequestContext,
 ): Promise<Result> {
-  const body = await readBody(context);
+  const body = await readBody(context, served.normalize !== undefined);
   const options = writeOptions(context.query, 'CreateOptions');
   const draft = decodeObject(served, body, options, context);
   const { metadata } = draft;
@@ -201,7 +201,7 @@ export async function update(
   served: ServedResource,
   context: RequestContext,
 ): Promise<Result> {
-  const body = await readBody(context);
+  const body = await readBody(context, served.normalize !== undefined);
   const options = writeOptions(context.query, 'UpdateOptions');
   const scope = writeScope(handlers, served, context, options);
   let first: Draft<KubeObject> | undefined = decodeObject(served, body, options, context);
@@ -240,7 +240,7 @@ export async function patch(
   served: ServedResource,
   context: RequestContext,
 ): Promise<Result> {
-  const type = patchTypeOf(context);
+  const type = patchTypeOf(context, served.normalize !== undefined);
   const read = await readPatch(context, type);
   const options = writeOptions(context.query, 'PatchOptions', type === 'apply');
   const scope = writeScope(handlers, served, context, options);

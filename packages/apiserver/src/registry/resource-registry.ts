@@ -10,7 +10,9 @@ import {
 } from '@k8ts/api';
 import { serviceUnavailable } from '@k8ts/apimachinery';
 import { ResourceStorage, type StorageContext } from '../storage/resource-storage.ts';
-import { createServedResource, type ServedResource } from './served-resource.ts';
+import type { CustomResource, CustomResourceVersion } from '../custom-resources/custom-resource.ts';
+import { compareVersions } from '../custom-resources/version-order.ts';
+import { createCustomServedResource, createServedResource, type ServedResource } from './served-resource.ts';
 import type { Strategy } from './contract.ts';
 import type { SpecialHandler } from './special-subresources.ts';
 
@@ -22,10 +24,19 @@ export interface ResourceRegistryOptions {
   readonly stages?: readonly Stage[];
 }
 
-/** All resources that this server serves, in all their versions. */
+/** What upstream's registration controller gives the APIServices of custom resources. */
+const CUSTOM_GROUP_PRIORITY = 1000;
+const CUSTOM_VERSION_PRIORITY = 100;
+
+/** All resources that this server serves, in all their versions. Those of custom resources come and go. */
 export class ResourceRegistry {
-  /** Groups and versions with anything in them, in discovery's order. */
-  readonly groupVersions: readonly ApiGroupVersion[];
+  /** Grows when custom resources come, change or go: what was derived from the rows holds until then. */
+  generation = 0;
+  readonly #storageContext: StorageContext;
+  readonly #builtin: readonly ApiGroupVersion[];
+  /** By the name of their definition. */
+  readonly #custom = new Map<string, CustomResource>();
+  #groupVersions: readonly ApiGroupVersion[];
   readonly #served = new Map<string, ServedResource>();
   /** Rows without storage (reviews) included. */
   readonly #infos = new Map<string, ResourceInfo>();
@@ -34,6 +45,7 @@ export class ResourceRegistry {
   readonly #special = new Map<string, SpecialHandler>();
 
   constructor({ storage, strategies, specialHandlers, stages = ['stable'] }: ResourceRegistryOptions) {
+    this.#storageContext = storage;
     const byResource = new Map<string, Strategy<KubeObject>>();
     for (const strategy of strategies) {
       const { group, resource } = strategy.type;
@@ -66,9 +78,106 @@ export class ResourceRegistry {
       }
       this.#served.set(rowKey(info), createServedResource(info, resourceStorage));
     }
-    this.groupVersions = builtinGroupVersions.filter(({ group, version }) =>
+    this.#builtin = builtinGroupVersions.filter(({ group, version }) =>
       this.#byGroupVersion.has(`${group}/${version}`),
     );
+    this.#groupVersions = this.#builtin;
+  }
+
+  /** Groups and versions with anything in them, in discovery's order. */
+  get groupVersions(): readonly ApiGroupVersion[] {
+    return this.#groupVersions;
+  }
+
+  /**
+   * Serves a custom resource, in place of what its definition described before, whose watches end: clients watch again.
+   * A group and version that is built in keeps its own resources only.
+   */
+  install(resource: CustomResource): void {
+    this.#uninstall(resource.name);
+    const { info, strategy, schema } = resource.storage;
+    if (this.#storages.has(storageKeyOf(info))) return; // a built-in kind keeps its name
+    this.#custom.set(resource.name, resource);
+    const storage = new ResourceStorage(
+      info,
+      { ...strategy, selectableFields: resource.selectableFields },
+      (object) => resource.upgrade(object),
+      this.#storageContext,
+      true,
+    );
+    this.#storages.set(storageKeyOf(info), storage);
+    for (const version of resource.served) {
+      if (this.#isBuiltin(version.info)) continue;
+      this.#infos.set(rowKey(version.info), version.info);
+      this.#served.set(rowKey(version.info), createCustomServedResource(version, storage, schema));
+    }
+    this.#customChanged();
+  }
+
+  /** The custom resource is served no more; what is stored stays. */
+  uninstall(name: string): void {
+    if (this.#custom.has(name)) {
+      this.#uninstall(name);
+      this.#customChanged();
+    }
+  }
+
+  /** By the name of its definition. */
+  customResource(name: string): CustomResource | undefined {
+    return this.#custom.get(name);
+  }
+
+  /** The version of a custom resource that serves a kind: its descriptions for OpenAPI. */
+  customVersion(group: string, version: string, resource: string): CustomResourceVersion | undefined {
+    return this.#custom
+      .get(`${resource}.${group}`)
+      ?.served.find(({ info }) => info.group === group && info.version === version);
+  }
+
+  #uninstall(name: string): void {
+    const resource = this.#custom.get(name);
+    if (resource === undefined) return;
+    this.#custom.delete(name);
+    const key = storageKeyOf(resource.storage.info);
+    this.#storages.get(key)?.cache.close();
+    this.#storages.delete(key);
+    for (const { info } of resource.served) {
+      if (this.#isBuiltin(info)) continue;
+      this.#infos.delete(rowKey(info));
+      this.#served.delete(rowKey(info));
+    }
+  }
+
+  #isBuiltin({ group, version }: ResourceInfo): boolean {
+    return this.#builtin.some((each) => each.group === group && each.version === version);
+  }
+
+  #customChanged(): void {
+    this.generation++;
+    const rows = [...this.#custom.values()]
+      .flatMap(({ served }) => served.map(({ info }) => info))
+      .filter((info) => !this.#isBuiltin(info))
+      .sort((a, b) => compareRows(a, b));
+    const isBuiltin = (key: string): boolean =>
+      this.#builtin.some(({ group, version }) => `${group}/${version}` === key);
+    for (const key of this.#byGroupVersion.keys()) if (!isBuiltin(key)) this.#byGroupVersion.delete(key);
+    const custom: ApiGroupVersion[] = [];
+    for (const info of rows) {
+      const key = `${info.group}/${info.version}`;
+      const list = this.#byGroupVersion.get(key);
+      if (list !== undefined) {
+        list.push(info);
+        continue;
+      }
+      this.#byGroupVersion.set(key, [info]);
+      custom.push({
+        group: info.group,
+        version: info.version,
+        groupPriority: CUSTOM_GROUP_PRIORITY,
+        versionPriority: CUSTOM_VERSION_PRIORITY,
+      });
+    }
+    this.#groupVersions = [...this.#builtin, ...custom];
   }
 
   /** A resource that objects can be read from and written to. */
@@ -151,4 +260,14 @@ function rowKey(info: {
   readonly resource: string;
 }): string {
   return `${info.group}/${info.version}/${info.resource}`;
+}
+
+function storageKeyOf({ group, resource }: ResourceInfo): string {
+  return `${group}/${resource}`;
+}
+
+/** By group, the preferred version first, then by name. */
+function compareRows(a: ResourceInfo, b: ResourceInfo): number {
+  if (a.group !== b.group) return a.group < b.group ? -1 : 1;
+  return compareVersions(a.version, b.version) || (a.resource < b.resource ? -1 : 1);
 }

@@ -6,7 +6,8 @@ import {
   type ResourceType,
   type Schema,
 } from '@k8ts/api';
-import { applyDefaults, type GroupResource } from '@k8ts/apimachinery';
+import { applyDefaults, type GroupResource, type Normalized } from '@k8ts/apimachinery';
+import type { CustomResourceVersion } from '../custom-resources/custom-resource.ts';
 import { createObjectEncoding, encodeServed, type ObjectEncoding } from '../storage/object-encoding.ts';
 import type { ObjectRecord } from '../storage/object-record.ts';
 import { apiVersionOf, type ResourceStorage } from '../storage/resource-storage.ts';
@@ -27,6 +28,8 @@ export interface ServedResource {
   /** Of this version. Throws for a kind that the tables do not have. */
   readonly schema: () => Schema;
   readonly storageSchema: () => Schema;
+  /** How a value becomes an object of this version. Absent: from the tables, as built-in kinds. */
+  readonly normalize: ((value: unknown) => Normalized) | undefined;
 }
 
 export function createServedResource(info: ResourceInfo, storage: ResourceStorage): ServedResource {
@@ -47,6 +50,30 @@ export function createServedResource(info: ResourceInfo, storage: ResourceStorag
     conversion,
     schema: () => schemaFor(info),
     storageSchema: () => schemaFor(storage.info),
+    normalize: undefined,
+  };
+}
+
+/** A version of a custom resource: its rules and its shape are its own. */
+export function createCustomServedResource(
+  { info, strategy, schema, normalize, conversion }: CustomResourceVersion,
+  storage: ResourceStorage,
+  storageSchema: Schema,
+): ServedResource {
+  const apiVersion = apiVersionOf(info);
+  const isStorageVersion = info.version === storage.info.version;
+  return {
+    info,
+    apiVersion,
+    type: info,
+    groupResource: { group: info.group, resource: info.resource },
+    encoding: isStorageVersion ? storage.encoding : createObjectEncoding(apiVersion, info.kind),
+    storage,
+    strategy,
+    conversion: isStorageVersion ? undefined : conversion,
+    schema: () => schema,
+    storageSchema: () => storageSchema,
+    normalize,
   };
 }
 

@@ -2,6 +2,7 @@
 import { schemaOf, type Draft, type KubeObject, type ResourceType } from '@k8ts/api';
 import { zeroObjectOf } from '@k8ts/apimachinery';
 import type { StrategyContext, SubresourceStrategy } from './contract.ts';
+import { copyJson } from './generic/copy-json.ts';
 import { fieldComparison } from './semantic-equal.ts';
 
 type Fields = Record<string, unknown>;
@@ -23,7 +24,8 @@ export function dropStatus(object: Draft<KubeObject>): void {
     kind,
   )?.fields.get('status')?.schema;
   if (schema === undefined) delete (object as unknown as Fields)['status'];
-  else (object as unknown as Fields)['status'] = structuredClone(zeroObjectOf(schema));
+  // Not structuredClone, which keeps lists that are one empty list being one.
+  else (object as unknown as Fields)['status'] = copyJson(zeroObjectOf(schema));
 }
 
 export function firstGeneration(object: Draft<KubeObject>): void {

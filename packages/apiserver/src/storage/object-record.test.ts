@@ -8,6 +8,7 @@ const family: RecordFamily = {
   encoding,
   selectableFields: () => ({ 'spec.x': 'y' }),
   upgrade: (object) => ({ ...object, apiVersion: 'apps/v1', kind: 'Deployment' }),
+  upgradeAll: false,
   freeze: (object) => Object.freeze(object),
 };
 

@@ -16,6 +16,8 @@ export interface RecordFamily {
   readonly selectableFields: ((object: KubeObject) => Readonly<Record<string, string>>) | undefined;
   /** Objects that came out of the store are prepared by it, e.g. converted from an older storage version. */
   readonly upgrade: (object: KubeObject) => KubeObject;
+  /** Those in the storage version are prepared too: the schema of custom resources may be newer than their objects. */
+  readonly upgradeAll: boolean;
   readonly freeze: (object: KubeObject) => void;
 }
 
@@ -33,6 +35,8 @@ export class ObjectRecord {
   readonly namespace: string;
   readonly name: string;
   readonly revision: number;
+  /** The store holds an older form than this one: even a write that changes nothing is worth something. */
+  readonly isStale: boolean;
   /** Stored or, once `#spliced`, served form. */
   #bytes: Uint8Array;
   #spliced: boolean;
@@ -50,6 +54,7 @@ export class ObjectRecord {
     revision: number,
     bytes: Uint8Array,
     spliced: boolean,
+    isStale: boolean,
   ) {
     this.family = family;
     this.key = key;
@@ -58,6 +63,7 @@ export class ObjectRecord {
     this.revision = revision;
     this.#bytes = bytes;
     this.#spliced = spliced;
+    this.isStale = isStale;
   }
 
   /** `object`, when known, is what `stored` says, not yet shared with anybody: it gets its resource version here. */
@@ -70,8 +76,11 @@ export class ObjectRecord {
     stored: Uint8Array,
     object: KubeObject | undefined,
   ): ObjectRecord {
-    const current = isEncodedAs(family.encoding, stored) ? stored : upgradeStored(family, stored);
-    const record = new ObjectRecord(family, key, namespace, name, revision, current, false);
+    const isAsEncoded = isEncodedAs(family.encoding, stored);
+    const isCurrent = isAsEncoded && (!family.upgradeAll || object !== undefined);
+    const current = isCurrent ? stored : upgradeStored(family, stored);
+    const isStale = !isAsEncoded || (!isCurrent && !sameBytes(current, stored));
+    const record = new ObjectRecord(family, key, namespace, name, revision, current, false, isStale);
     if (object !== undefined) {
       (object.metadata as { resourceVersion?: string }).resourceVersion = String(revision);
       family.freeze(object);
@@ -131,6 +140,7 @@ export class ObjectRecord {
 
   /** Whether the stored form is exactly these bytes. */
   isStoredAs(stored: Buffer): boolean {
+    if (this.isStale) return false;
     const prefix = this.family.encoding.prefix.length;
     const from = prefix + (this.#spliced ? `"resourceVersion":"${this.revision}",`.length : 0);
     const { length } = this.#bytes;
@@ -145,7 +155,16 @@ export class ObjectRecord {
     const bytes = this.#spliced
       ? replaceResourceVersion(family.encoding, this.#bytes, revision)
       : this.#bytes;
-    const record = new ObjectRecord(family, key, namespace, name, revision, bytes, this.#spliced);
+    const record = new ObjectRecord(
+      family,
+      key,
+      namespace,
+      name,
+      revision,
+      bytes,
+      this.#spliced,
+      this.isStale,
+    );
     const object = this.#object?.deref();
     if (object !== undefined) {
       const moved = {
@@ -159,6 +178,10 @@ export class ObjectRecord {
     record.#fields = this.#fields;
     return record;
   }
+}
+
+function sameBytes(left: Uint8Array, right: Uint8Array): boolean {
+  return Buffer.compare(left, right) === 0;
 }
 
 function upgradeStored(family: RecordFamily, stored: Uint8Array): Uint8Array {

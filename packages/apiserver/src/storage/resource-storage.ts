@@ -51,6 +51,7 @@ export class ResourceStorage {
     strategy: Strategy<KubeObject> | undefined,
     upgrade: (object: KubeObject) => KubeObject,
     context: StorageContext,
+    upgradeAll = false,
   ) {
     this.info = info;
     this.strategy = strategy;
@@ -62,6 +63,7 @@ export class ResourceStorage {
       encoding: this.encoding,
       selectableFields: strategy?.selectableFields,
       upgrade,
+      upgradeAll,
       freeze: context.freeze,
     };
     this.cache = new WatchCache({

@@ -8,6 +8,7 @@ const family: RecordFamily = {
   encoding: createObjectEncoding('v1', 'ConfigMap'),
   selectableFields: undefined,
   upgrade: (object) => object,
+  upgradeAll: false,
   freeze: () => undefined,
 };
 

@@ -58,8 +58,8 @@ export class StoreFeed implements AsyncDisposable {
     this.#subscribers.set(prefix, subscriber);
   }
 
-  unsubscribe(prefix: string): void {
-    this.#subscribers.delete(prefix);
+  unsubscribe(prefix: string, subscriber: FeedSubscriber): void {
+    if (this.#subscribers.get(prefix) === subscriber) this.#subscribers.delete(prefix);
   }
 
   /** Resolves to true once `revision` was handed over, to false if that did not happen within `timeout` milliseconds. */

@@ -2,7 +2,7 @@
  * What this server knows of one resource: all objects in order, the recent events, and who watches. Loaded from the store
  * when first needed, then kept current by the feed. With an exclusive store it is never behind an acknowledged write.
  */
-import { expired, internalError, StatusError, timeout } from '@k8ts/apimachinery';
+import { expired, internalError, serviceUnavailable, StatusError, timeout } from '@k8ts/apimachinery';
 import type { KubeObject } from '@k8ts/api';
 import { errorMessage, type Clock, type Logger } from '@k8ts/base';
 import { prefixEnd, textFromKey, type KeyValue, type StoreEvent } from '@k8ts/store';
@@ -133,7 +133,7 @@ export class WatchCache implements FeedSubscriber {
 
   close(): void {
     this.#closed = true;
-    this.#options.feed.unsubscribe(this.#options.prefix);
+    this.#options.feed.unsubscribe(this.#options.prefix, this);
     this.#cancelBookmarks?.();
     this.#cancelDrop?.();
     this.#cancelReload?.();
@@ -247,6 +247,8 @@ export class WatchCache implements FeedSubscriber {
 
   async #load(): Promise<void> {
     const { feed, prefix, ringLimits } = this.#options;
+    // Another cache may have taken its place.
+    if (this.#closed) throw serviceUnavailable('the storage of the resource was replaced; try again');
     feed.subscribe(prefix, this);
     this.#early = [];
     const end = prefixEnd(prefix);

@@ -13,6 +13,8 @@ import {
   unsupportedMediaType,
   type FieldValidation,
   type JsonObject,
+  type Normalized,
+  type NormalizeOptions,
 } from '@k8ts/apimachinery';
 import type { RequestContext } from '../../request/request-context.ts';
 import { copyJson } from './copy-json.ts';
@@ -30,6 +32,8 @@ export interface ExpectedKind {
   readonly version: string;
   readonly kind: string;
   readonly schema: Schema;
+  /** As in ServedResource. */
+  readonly normalize?: ((value: unknown) => Normalized) | undefined;
 }
 
 export type Warn = (message: string) => void;
@@ -49,15 +53,17 @@ export function mediaTypeOf(context: RequestContext): string {
   return (end < 0 ? header : header.slice(0, end)).trim().toLowerCase();
 }
 
-/** Reads a body that holds an object. Throws 415 and 413. */
-export async function readBody(context: RequestContext): Promise<Body> {
+/** Reads a body that holds an object; custom resources have no protobuf form. Throws 415 and 413. */
+export async function readBody(context: RequestContext, isCustom = false): Promise<Body> {
   const { body } = context.init;
   if (body.kind === 'value') return body;
   const format = FORMATS[mediaTypeOf(context)];
-  if (format === undefined)
+  if (format === undefined || (isCustom && format === 'protobuf')) {
+    const types = Object.keys(FORMATS).filter((type) => !isCustom || FORMATS[type] !== 'protobuf');
     throw unsupportedMediaType(
-      `the body of the request was in an unknown format - accepted media types include: ${Object.keys(FORMATS).join(', ')}`,
+      `the body of the request was in an unknown format - accepted media types include: ${types.join(', ')}`,
     );
+  }
   return { kind: 'bytes', bytes: await body.read(MAX_BODY_BYTES), format };
 }
 
@@ -78,6 +84,7 @@ export function decodeBody<T extends KubeObject>(
     kind: expected,
     fieldValidation: validation,
     format: body.format,
+    ...(expected.normalize === undefined ? {} : { normalize: expected.normalize }),
   });
   for (const warning of warnings) warn(warning);
   return withMetadata(object) as Draft<T>;
@@ -112,7 +119,7 @@ function decodeValue(
     throw badRequest(`the object provided is unrecognized (must be of type ${expected.kind})`);
   checkKind(value, expected);
   try {
-    const { object, strictErrors } = normalizeObject(copyJson(value), expected.schema, { owned: true });
+    const { object, strictErrors } = normalized(copyJson(value), expected, { owned: true });
     if (strictErrors.length > 0 && validation === 'Strict')
       throw new DecodeError(strictDecodingError(strictErrors));
     if (validation === 'Warn') for (const error of strictErrors) warn(error);
@@ -121,6 +128,14 @@ function decodeValue(
     if (error instanceof DecodeError) throw cannotBeHandled(expected, expected.kind, error.message);
     throw error;
   }
+}
+
+function normalized(
+  value: unknown,
+  { schema, normalize }: ExpectedKind,
+  options: NormalizeOptions,
+): Normalized {
+  return normalize === undefined ? normalizeObject(value, schema, options) : normalize(value);
 }
 
 function checkKind(
@@ -172,9 +187,7 @@ export function decodePatched(
 ): Draft<KubeObject> {
   checkKind(patched, expected);
   try {
-    const { object, strictErrors } = normalizeObject(patched, expected.schema, {
-      live: live as unknown as JsonObject,
-    });
+    const { object, strictErrors } = normalized(patched, expected, { live: live as unknown as JsonObject });
     const errors = [...patchErrors, ...strictErrors];
     if (errors.length > 0 && validation === 'Strict') throw new DecodeError(strictDecodingError(errors));
     if (validation === 'Warn') for (const error of errors) warn(error);

@@ -29,7 +29,7 @@ const ALL_BUT_STATUS: FieldSet = Object.freeze({ 'f:spec': LEAF });
 /** What an endpoint ignores is not owned through it (upstream: GetResetFields). */
 function resetFieldsOf({ served, subresource }: FieldManagement): FieldSet | undefined {
   if (subresource === 'status') return ALL_BUT_STATUS;
-  const hasStatus = served.storage.info.subresources.some(({ name }) => name === 'status');
+  const hasStatus = served.info.subresources.some(({ name }) => name === 'status');
   return hasStatus ? STATUS_ONLY : undefined;
 }
 

@@ -32,13 +32,15 @@ export interface Patch {
   readonly strictErrors: readonly string[];
 }
 
-/** Throws 415 for what is no patch type. */
-export function patchTypeOf(context: RequestContext): PatchType {
+/** Throws 415 for what is no patch type. Custom resources have no strategic merge patch: nothing says how to merge. */
+export function patchTypeOf(context: RequestContext, isCustom = false): PatchType {
   const type = context.headers['content-type'] === undefined ? undefined : PATCH_TYPES[mediaTypeOf(context)];
-  if (type === undefined)
+  if (type === undefined || (isCustom && type === 'strategic')) {
+    const types = Object.keys(PATCH_TYPES).filter((name) => !isCustom || PATCH_TYPES[name] !== 'strategic');
     throw unsupportedMediaType(
-      `the body of the request was in an unknown format - accepted media types include: ${Object.keys(PATCH_TYPES).join(', ')}`,
+      `the body of the request was in an unknown format - accepted media types include: ${types.join(', ')}`,
     );
+  }
   return type;
 }
 

@@ -133,7 +133,7 @@ async function updateOnce(
       return { object: draft };
     }
     if (scope.dryRun) return { object: draft };
-    if (sameButForTimes(draft, before)) return { record: old };
+    if (!old.isStale && sameButForTimes(draft, before)) return { record: old };
     const result = await storage.update(old, draft);
     if (result instanceof LostRace) return result;
     stored = true;

@@ -1,0 +1,205 @@
+/**
+ * Keeps what the server serves in step with the CustomResourceDefinitions: accepts their names, serves their resources,
+ * and removes the objects of a definition that is deleted before it goes.
+ */
+import { apiextensionsv1, type KubeObject, type ResourceType } from '@k8ts/api';
+import { formatTime, isNotFound } from '@k8ts/apimachinery';
+import { errorMessage, type Clock, type Logger, type Random } from '@k8ts/base';
+import {
+  createClient,
+  createInformerFactory,
+  createWorkQueue,
+  type Transport,
+  type WorkQueue,
+} from '@k8ts/client';
+import type { RegistryAccess } from '../registry/special-subresources.ts';
+import { compileCustomResource, type CustomResource } from './custom-resource.ts';
+import {
+  conditionOf,
+  isUpToDate,
+  judge,
+  setCondition,
+  state,
+  type ConditionState,
+} from './definition-status.ts';
+import type { Definition } from './rows.ts';
+
+export const CLEANUP_FINALIZER = 'customresourcecleanup.apiextensions.k8s.io';
+
+const definitions: ResourceType<Definition> = apiextensionsv1.customResourceDefinitions;
+/** Milliseconds between looks whether the objects of a definition that goes are gone. */
+const CLEANUP_PERIOD = 1_000;
+
+/** Where custom resources come and go. */
+export interface CustomResources {
+  install(resource: CustomResource): void;
+  uninstall(name: string): void;
+}
+
+export interface DefinitionControllerOptions {
+  readonly registry: RegistryAccess;
+  readonly customResources: CustomResources;
+  readonly transport: Transport;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly logger: Logger;
+  readonly signal: AbortSignal;
+}
+
+export interface DefinitionController {
+  /** Resolves when all definitions that are there are served. */
+  readonly synced: Promise<void>;
+  /** Ends when the signal aborts. */
+  readonly done: Promise<void>;
+}
+
+export function runDefinitionController(options: DefinitionControllerOptions): DefinitionController {
+  const { transport, clock, random, logger, signal, registry, customResources } = options;
+  const client = createClient(transport);
+  const informers = createInformerFactory({ client, clock, random, logger });
+  const informer = informers.of(definitions);
+  const queue = createWorkQueue({ clock });
+  const reconciler = new Reconciler(registry, customResources, queue, clock);
+  const enqueue = ({ metadata }: Definition): void => queue.add(metadata.name);
+  informer.addHandler({
+    added: enqueue,
+    updated: (_, next) => enqueue(next),
+    deleted: (gone) => {
+      enqueue(gone);
+      // It has freed its names.
+      for (const other of informer.lister.list()) if (other.spec.group === gone.spec.group) enqueue(other);
+    },
+  });
+
+  const work = async (): Promise<void> => {
+    for (let name = await queue.get(); name !== undefined; name = await queue.get()) {
+      try {
+        await reconciler.reconcile(name);
+        queue.forget(name);
+      } catch (error) {
+        logger.warn('a custom resource definition could not be put into effect', {
+          name,
+          error: errorMessage(error),
+        });
+        queue.addRateLimited(name);
+      }
+      queue.done(name);
+    }
+  };
+  const run = async (): Promise<void> => {
+    signal.addEventListener('abort', () => queue.shutDown(), { once: true });
+    informers.start();
+    // One worker: names are given out one definition after the other.
+    await work();
+    await informers[Symbol.asyncDispose]();
+  };
+  const installAll = async (): Promise<void> => {
+    for (const definition of await registry.list(definitions))
+      if (conditionOf(definition, 'Established')?.status === 'True')
+        await reconciler.reconcile(definition.metadata.name);
+  };
+  const synced = installAll();
+  return { synced, done: synced.catch(() => undefined).then(run) };
+}
+
+class Reconciler {
+  readonly #registry: RegistryAccess;
+  readonly #customResources: CustomResources;
+  readonly #queue: WorkQueue;
+  readonly #clock: Clock;
+  /** What is served of each definition, to know when that changes. */
+  readonly #installed = new Map<string, string>();
+
+  constructor(registry: RegistryAccess, customResources: CustomResources, queue: WorkQueue, clock: Clock) {
+    this.#registry = registry;
+    this.#customResources = customResources;
+    this.#queue = queue;
+    this.#clock = clock;
+  }
+
+  async reconcile(name: string): Promise<void> {
+    const definition = await this.#registry.find(definitions, '', name);
+    if (definition === undefined) {
+      this.#installed.delete(name);
+      this.#customResources.uninstall(name);
+      return;
+    }
+    const judgement = judge(definition, await this.#registry.list(definitions));
+    const current = {
+      ...definition,
+      status: { ...definition.status, acceptedNames: judgement.acceptedNames },
+    };
+    // Served first: who reads that it is established may use it at once.
+    if (judgement.isServed) this.#install(current);
+    if (!isUpToDate(definition, judgement)) {
+      await this.#setConditions(name, judgement.conditions, (draft) => {
+        (draft as { acceptedNames?: unknown }).acceptedNames = judgement.acceptedNames;
+      });
+    }
+    const { deletionTimestamp, finalizers = [] } = definition.metadata;
+    if (deletionTimestamp !== undefined && finalizers.includes(CLEANUP_FINALIZER))
+      await this.#cleanUp(definition);
+  }
+
+  #install(definition: Definition): void {
+    const { spec, status, metadata } = definition;
+    const served = JSON.stringify([spec, status?.acceptedNames, metadata.uid, metadata.deletionTimestamp]);
+    if (this.#installed.get(metadata.name) === served) return;
+    this.#customResources.install(compileCustomResource(definition));
+    this.#installed.set(metadata.name, served);
+  }
+
+  async #cleanUp(definition: Definition): Promise<void> {
+    const { name } = definition.metadata;
+    if (conditionOf(definition, 'Established')?.status !== 'True') {
+      await this.#finish(
+        name,
+        state('Terminating', false, 'NeverEstablished', 'resource was never established'),
+      );
+      return;
+    }
+    await this.#setConditions(name, [
+      state('Terminating', true, 'InstanceDeletionInProgress', 'CustomResource deletion is in progress'),
+    ]);
+    const type = compileCustomResource(definition).storage.info as ResourceType<KubeObject>;
+    const left = await this.#registry.list(type);
+    for (const { metadata } of left)
+      if (metadata.deletionTimestamp === undefined)
+        await this.#registry.delete(type, metadata.namespace ?? '', metadata.name, {}).catch(ignoreNotFound);
+    if ((await this.#registry.list(type)).length > 0) {
+      this.#queue.addAfter(name, CLEANUP_PERIOD);
+      return;
+    }
+    await this.#finish(
+      name,
+      state('Terminating', false, 'InstanceDeletionCompleted', 'removed all instances'),
+    );
+  }
+
+  async #finish(name: string, condition: ConditionState): Promise<void> {
+    await this.#setConditions(name, [condition], undefined, true);
+  }
+
+  async #setConditions(
+    name: string,
+    conditions: readonly ConditionState[],
+    further?: (status: object) => void,
+    removeFinalizer = false,
+  ): Promise<void> {
+    const now = formatTime(this.#clock.now());
+    await this.#registry
+      .update(definitions, '', name, (draft) => {
+        for (const condition of conditions) setCondition(draft, condition, now);
+        further?.(draft.status as object);
+        if (!removeFinalizer) return;
+        const left = (draft.metadata.finalizers ?? []).filter((finalizer) => finalizer !== CLEANUP_FINALIZER);
+        if (left.length > 0) draft.metadata.finalizers = left;
+        else delete draft.metadata.finalizers;
+      })
+      .catch(ignoreNotFound);
+  }
+}
+
+function ignoreNotFound(error: unknown): void {
+  if (!isNotFound(error)) throw error;
+}
