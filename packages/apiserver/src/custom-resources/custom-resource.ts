@@ -21,6 +21,8 @@ export interface CustomResourceVersion {
   readonly schema: Schema;
   /** What OpenAPI shows. */
   readonly openApiSchema: apiextensionsv1.JSONSchemaProps | undefined;
+  /** Where the selectable fields are: `spec.color` */
+  readonly selectablePaths: readonly string[];
   readonly normalize: (value: unknown) => Normalized;
   /** To and from the storage version, where its schema differs. */
   readonly conversion: Conversion<KubeObject> | undefined;
@@ -99,6 +101,7 @@ function compileVersion(
     strategy: customStrategy(info, version, definition.metadata.deletionTimestamp !== undefined),
     schema,
     openApiSchema: version.schema?.openAPIV3Schema,
+    selectablePaths: (version.selectableFields ?? []).map(({ jsonPath }) => jsonPath.replace(/^\./, '')),
     normalize: (value) => normalizeCustomObject(value, schema),
     conversion:
       definition.spec.conversion?.strategy === 'Webhook' && version !== stored

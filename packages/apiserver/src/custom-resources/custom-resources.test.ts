@@ -440,7 +440,12 @@ describe('a custom resource', () => {
     const v2 = await call('GET', '/openapi/v2');
     expect(v2.body.definitions['com.example.v1.Widget']).toMatchObject({
       properties: {
-        spec: { properties: { size: { type: 'integer', maximum: 10 }, free: { type: 'object' } } },
+        spec: {
+          properties: {
+            size: { type: 'integer', maximum: 10 },
+            free: { 'x-kubernetes-preserve-unknown-fields': true },
+          },
+        },
       },
     });
   });

@@ -111,9 +111,10 @@ export class OpenApi {
    */
   #hashOf({ group, version }: { readonly group: string; readonly version: string }): string {
     const rows = this.#registry.infosOf(group, version);
-    const schemas = rows.map(
-      (row) => this.#registry.customVersion(group, version, row.resource)?.openApiSchema,
-    );
+    const schemas = rows.map((row) => {
+      const custom = this.#registry.customVersion(group, version, row.resource);
+      return [custom?.openApiSchema, custom?.selectablePaths];
+    });
     this.#docs ??= this.#loadDocs();
     return createHash('sha512')
       .update(`${VERSION_INFO['gitVersion']} ${this.#docs.id} ${JSON.stringify([rows, schemas])}`)
@@ -189,13 +190,14 @@ export class OpenApi {
       .find((info) => info.kind === kind || info.listKind === kind);
     const custom = row === undefined ? undefined : this.#registry.customVersion(group, version, row.resource);
     if (row === undefined || custom === undefined) return undefined;
+    const shown = { schema: custom.openApiSchema, selectableFields: custom.selectablePaths };
     const item = (): JsonObject =>
       definitions.referenceTo(customDefinitionName(group, version, row.kind), () =>
-        customDefinition(openApi, custom.openApiSchema, metaReference(definitions, 'ObjectMeta')),
+        customDefinition(openApi, shown, metaReference(definitions, 'ObjectMeta')),
       );
     if (kind === row.kind) return item();
     return definitions.referenceTo(customDefinitionName(group, version, kind), () =>
-      customListDefinition(item(), kind, metaReference(definitions, 'ListMeta')),
+      customListDefinition(openApi, item(), row, shown, metaReference(definitions, 'ListMeta')),
     );
   }
 }
