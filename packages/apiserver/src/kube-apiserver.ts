@@ -10,6 +10,8 @@ import { priority } from './admission/plugins/priority.ts';
 import { rbacEscalation } from './admission/plugins/rbac-escalation.ts';
 import { runtimeClass } from './admission/plugins/runtime-class.ts';
 import { serviceAccount } from './admission/plugins/service-account.ts';
+import { createWebhookClient, type WebhookClient } from './admission/webhooks/webhook-client.ts';
+import { mutatingWebhooks, validatingWebhooks } from './admission/webhooks/webhooks.ts';
 import type { Authenticator, TokenAuthenticator } from './authentication/contract.ts';
 import { bearerTokenAuthenticator } from './authentication/plugins/bearer-token.ts';
 import { x509Authenticator } from './authentication/plugins/x509.ts';
@@ -101,14 +103,23 @@ export async function createKubeApiServer(options: KubeApiServerOptions): Promis
   const { clock, issuer, random = systemRandom } = options;
   const signatures = createTokenSignatures(options.serviceAccountKeys);
   let tokens: IssuedTokens | undefined;
+  let webhookClient: WebhookClient | undefined;
   const server = await createApiServer((objects) => {
     tokens = {
       bound: createServiceAccountTokens({ issuer, signatures, clock, objects }),
       legacy: createLegacyTokens({ signatures, audiences: [issuer], objects }),
     };
-    return assemble(options, objects, tokens, random);
+    webhookClient = createWebhookClient(objects);
+    return assemble(options, objects, tokens, random, webhookClient);
   });
-  return Object.assign(server, { tokens: tokens as IssuedTokens });
+  const stop = server[Symbol.asyncDispose].bind(server);
+  return Object.assign(server, {
+    tokens: tokens as IssuedTokens,
+    [Symbol.asyncDispose]: async () => {
+      await stop();
+      webhookClient?.close();
+    },
+  });
 }
 
 function assemble(
@@ -116,7 +127,9 @@ function assemble(
   objects: ObjectReader,
   tokens: IssuedTokens,
   random: Random,
+  client: WebhookClient,
 ): ApiServerOptions {
+  const webhooks = { objects, client, logger: options.logger };
   const audiences = [options.issuer];
   const serviceNetwork = options.serviceNetwork ?? DEFAULT_SERVICE_NETWORK;
   const allTokens = [tokens.bound, tokens.legacy, ...(options.tokens ?? [])];
@@ -143,6 +156,8 @@ function assemble(
       priority(objects),
       defaultTolerationSeconds(),
       runtimeClass(objects),
+      mutatingWebhooks(webhooks),
+      validatingWebhooks(webhooks),
     ],
     strategies: builtinStrategies({ serviceNetwork }),
     specialHandlers: [

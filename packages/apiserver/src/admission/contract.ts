@@ -22,8 +22,32 @@ export interface AdmissionAttributes {
   /** CreateOptions, UpdateOptions, PatchOptions or DeleteOptions, in wire form. */
   readonly options: Readonly<Record<string, unknown>>;
   readonly dryRun: boolean;
+  /** For plugins that ask others, who may know the resource in another version. */
+  readonly versions: AdmissionVersions;
+  /** Made by a plugin that wants the mutating plugins to run once more, over what it changed. */
+  reinvocation: Reinvocation | undefined;
+  /** Gives what aborts when nobody waits for the request any more. Absent: somebody always does. */
+  readonly signal: (() => AbortSignal) | undefined;
   /** Adds a `Warning` header to the response. */
   warn(message: string): void;
+}
+
+export interface AdmissionVersions {
+  /** The resource as the request named it. */
+  readonly requested: ResourceType<KubeObject>;
+  /** The same objects in other groups or versions, without `requested`. */
+  readonly equivalents: readonly ResourceType<KubeObject>[];
+  /** `object` or `oldObject` as `type` shows it. */
+  show(object: KubeObject, type: ResourceType<KubeObject>): KubeObject;
+  /** What another has made of an object that was shown so: in normal form, with defaults, private to this request. */
+  take(shown: unknown, type: ResourceType<KubeObject>): Draft<KubeObject>;
+}
+
+export interface Reinvocation {
+  /** The plugins are to run again, or are running again. */
+  state: 'none' | 'wanted' | 'running';
+  /** What the plugin that made it remembers. */
+  readonly memory: unknown;
 }
 
 /**

@@ -15,9 +15,16 @@ export class AdmissionChain {
     this.#plugins = plugins;
   }
 
-  /** Runs the mutating parts; a promise only where a plugin waits. */
+  /** Runs the mutating parts, once more where one of them asks for it; a promise only where a plugin waits. */
   admit(attributes: AdmissionAttributes): void | Promise<void> {
-    return run(this.#for(attributes).mutating, 0, (plugin) => plugin.admit?.(attributes));
+    const { mutating } = this.#for(attributes);
+    const step = (plugin: AdmissionPlugin): void | Promise<void> => plugin.admit?.(attributes);
+    return run(mutating, 0, step)?.then(() => {
+      const { reinvocation } = attributes;
+      if (reinvocation?.state !== 'wanted') return;
+      reinvocation.state = 'running';
+      return run(mutating, 0, step);
+    });
   }
 
   /** Runs the validating parts. */

@@ -30,7 +30,7 @@ import type { RegistryServices, WriteScope } from './generic/scope.ts';
 import { updateObject } from './generic/update.ts';
 import { watch } from './generic/watch.ts';
 import type { ResourceRegistry } from './resource-registry.ts';
-import { objectOf, toServed, withSchemaDefaults, type ServedResource } from './served-resource.ts';
+import { fromServed, objectOf, toServed, type ServedResource } from './served-resource.ts';
 
 export interface ResourceHandlers {
   readonly registry: ResourceRegistry;
@@ -74,6 +74,7 @@ export function writeScope(
     dryRun: options.dryRun,
     options: options.wire,
     admit: true,
+    signal: () => context.signal,
     warn: (message) => context.warn(message),
   };
 }
@@ -131,7 +132,7 @@ function decodeObject(
   const draft = decodeBody<KubeObject>(body, expectedKind(served), options.fieldValidation, (message) =>
     context.warn(message),
   );
-  return toStorageVersion(served, draft);
+  return fromServed(served, draft);
 }
 
 function expectedKind(served: ServedResource): ExpectedKind {
@@ -152,18 +153,6 @@ function fieldManagement(
     manager: fieldManagerOf(options, context),
     now: services.clock.now(),
   };
-}
-
-function toStorageVersion(served: ServedResource, draft: Draft<KubeObject>): Draft<KubeObject> {
-  const { storage, strategy, conversion } = served;
-  let stored = withSchemaDefaults(served, draft);
-  if (served.encoding !== storage.encoding) {
-    stored = conversion === undefined ? stored : conversion.toStorage(stored);
-    stored.apiVersion = storage.encoding.apiVersion;
-    stored.kind = storage.info.kind;
-  }
-  strategy?.setDefaults?.(stored);
-  return stored;
 }
 
 export async function create(
@@ -255,15 +244,12 @@ export async function patch(
       if (strictErrors.length > 0 && options.fieldValidation === 'Strict')
         throw badRequest(`error strict decoding YAML: ${strictErrors.join(', ')}`);
       for (const error of strictErrors) warn(error);
-      return toStorageVersion(
-        served,
-        decodeBody({ kind: 'value', value: applied }, expected, 'Ignore', warn),
-      );
+      return fromServed(served, decodeBody({ kind: 'value', value: applied }, expected, 'Ignore', warn));
     }
     if (old === undefined) throw notFound(served.groupResource, scope.name);
     const live = objectOf(served, old);
     const result = applyPatchTo(served, live, read);
-    const draft = toStorageVersion(
+    const draft = fromServed(
       served,
       decodePatched(result, live, expected, options.fieldValidation, strictErrors, warn),
     );

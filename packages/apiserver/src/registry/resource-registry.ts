@@ -42,6 +42,7 @@ export class ResourceRegistry {
   readonly #infos = new Map<string, ResourceInfo>();
   readonly #byGroupVersion = new Map<string, ResourceInfo[]>();
   readonly #storages = new Map<string, ResourceStorage>();
+  readonly #equivalents = new Map<string, ServedResource[]>();
   readonly #special = new Map<string, SpecialHandler>();
 
   constructor({ storage, strategies, specialHandlers, stages = ['stable'] }: ResourceRegistryOptions) {
@@ -76,7 +77,10 @@ export class ResourceRegistry {
         );
         this.#storages.set(storageKey, resourceStorage);
       }
-      this.#served.set(rowKey(info), createServedResource(info, resourceStorage));
+      this.#served.set(
+        rowKey(info),
+        createServedResource(info, resourceStorage, this.#equivalentsOf(storageKey)),
+      );
     }
     this.#builtin = builtinGroupVersions.filter(({ group, version }) =>
       this.#byGroupVersion.has(`${group}/${version}`),
@@ -106,10 +110,14 @@ export class ResourceRegistry {
       true,
     );
     this.#storages.set(storageKeyOf(info), storage);
+    const equivalents: ServedResource[] = [];
     for (const version of resource.served) {
       if (this.#isBuiltin(version.info)) continue;
       this.#infos.set(rowKey(version.info), version.info);
-      this.#served.set(rowKey(version.info), createCustomServedResource(version, storage, schema));
+      this.#served.set(
+        rowKey(version.info),
+        createCustomServedResource(version, storage, schema, equivalents),
+      );
     }
     this.#customChanged();
   }
@@ -132,6 +140,13 @@ export class ResourceRegistry {
     return this.#custom
       .get(`${resource}.${group}`)
       ?.served.find(({ info }) => info.group === group && info.version === version);
+  }
+
+  /** Of a built-in resource, by its storage. */
+  #equivalentsOf(storageKey: string): ServedResource[] {
+    let list = this.#equivalents.get(storageKey);
+    if (list === undefined) this.#equivalents.set(storageKey, (list = []));
+    return list;
   }
 
   #uninstall(name: string): void {

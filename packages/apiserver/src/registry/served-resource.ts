@@ -28,18 +28,25 @@ export interface ServedResource {
   /** Of this version. Throws for a kind that the tables do not have. */
   readonly schema: () => Schema;
   readonly storageSchema: () => Schema;
+  /** The same objects in all groups and versions that serve them, this one among them. */
+  readonly equivalents: readonly ServedResource[];
   /** How a value becomes an object of this version. Absent: from the tables, as built-in kinds. */
   readonly normalize: ((value: unknown) => Normalized) | undefined;
 }
 
-export function createServedResource(info: ResourceInfo, storage: ResourceStorage): ServedResource {
+/** Is added to `equivalents`. */
+export function createServedResource(
+  info: ResourceInfo,
+  storage: ResourceStorage,
+  equivalents: ServedResource[],
+): ServedResource {
   const { strategy } = storage;
   const apiVersion = apiVersionOf(info);
   const isStorageVersion = info.group === storage.info.group && info.version === storage.info.version;
   const conversion = isStorageVersion
     ? undefined
     : (strategy?.conversions?.[apiVersion] ?? strategy?.conversions?.[info.version]);
-  return {
+  const served: ServedResource = {
     info,
     apiVersion,
     type: info,
@@ -50,8 +57,11 @@ export function createServedResource(info: ResourceInfo, storage: ResourceStorag
     conversion,
     schema: () => schemaFor(info),
     storageSchema: () => schemaFor(storage.info),
+    equivalents,
     normalize: undefined,
   };
+  equivalents.push(served);
+  return served;
 }
 
 /** A version of a custom resource: its rules and its shape are its own. */
@@ -59,10 +69,11 @@ export function createCustomServedResource(
   { info, strategy, schema, normalize, conversion }: CustomResourceVersion,
   storage: ResourceStorage,
   storageSchema: Schema,
+  equivalents: ServedResource[],
 ): ServedResource {
   const apiVersion = apiVersionOf(info);
   const isStorageVersion = info.version === storage.info.version;
-  return {
+  const served: ServedResource = {
     info,
     apiVersion,
     type: info,
@@ -73,8 +84,11 @@ export function createCustomServedResource(
     conversion: isStorageVersion ? undefined : conversion,
     schema: () => schema,
     storageSchema: () => storageSchema,
+    equivalents,
     normalize,
   };
+  equivalents.push(served);
+  return served;
 }
 
 function schemaFor(info: ResourceInfo): Schema {
@@ -86,6 +100,19 @@ function schemaFor(info: ResourceInfo): Schema {
 /** What the tables declare (`+default`), filled in before the strategy's own defaults and before conversion, as upstream. */
 export function withSchemaDefaults(served: ServedResource, draft: Draft<KubeObject>): Draft<KubeObject> {
   return applyDefaults(draft, served.schema()) as unknown as Draft<KubeObject>;
+}
+
+/** From normal form in the served version to a draft of the storage version, with all defaults. */
+export function fromServed(served: ServedResource, draft: Draft<KubeObject>): Draft<KubeObject> {
+  const { storage, strategy, conversion } = served;
+  let stored = withSchemaDefaults(served, draft);
+  if (served.encoding !== storage.encoding) {
+    stored = conversion === undefined ? stored : conversion.toStorage(stored);
+    stored.apiVersion = storage.encoding.apiVersion;
+    stored.kind = storage.info.kind;
+  }
+  strategy?.setDefaults?.(stored);
+  return stored;
 }
 
 /** The object of a record in the served version: shared, never to be changed. */

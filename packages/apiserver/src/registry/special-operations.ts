@@ -6,6 +6,7 @@ import { refuseTable } from '../output/media-types.ts';
 import type { RequestContext } from '../request/request-context.ts';
 import type { Result } from '../request/result.ts';
 import { apiVersionOf } from '../storage/resource-storage.ts';
+import { copyJson } from './generic/copy-json.ts';
 import { decodeBody, readBody } from './generic/decode.ts';
 import { writeOptions } from './generic/options.ts';
 import type { ResourceHandlers } from './object-operations.ts';
@@ -42,6 +43,14 @@ export async function callSpecial(
     oldObject: undefined,
     options: options?.wire ?? {},
     dryRun: options?.dryRun ?? false,
+    versions: {
+      requested: row,
+      equivalents: [],
+      show: (shown) => shown,
+      take: (taken) => copyJson(taken) as never,
+    },
+    reinvocation: undefined,
+    signal: () => context.signal,
     warn,
   });
   const admit = async (operation: AdmissionOperation, object: Draft<KubeObject>): Promise<void> => {

@@ -1,6 +1,7 @@
 import { realClock, silentLogger } from '@k8ts/base';
 import type { Transport } from '@k8ts/client';
 import { createMemoryStore } from '@k8ts/store';
+import type { ObjectReader } from '../object-reader.ts';
 import { createApiServer, type ApiServer } from '../server.ts';
 import type { ApiServerOptions } from '../server-options.ts';
 import { ADMIN } from './identities.ts';
@@ -17,11 +18,15 @@ export interface TestServer extends AsyncDisposable {
  * A server over a memory store in which everybody may do everything and objects are frozen; over HTTP everybody is ADMIN.
  * Options override.
  */
-export async function createTestServer(options: Partial<ApiServerOptions> = {}): Promise<TestServer> {
+export async function createTestServer(
+  options: Partial<ApiServerOptions> = {},
+  /** For what reads the server's own objects. */
+  further: (objects: ObjectReader) => Partial<ApiServerOptions> = () => ({}),
+): Promise<TestServer> {
   const clock = options.clock ?? realClock;
   const ownStore =
     options.store === undefined ? createMemoryStore({ clock, logger: silentLogger }) : undefined;
-  const server = await createApiServer({
+  const server = await createApiServer((objects) => ({
     store: options.store ?? (ownStore as NonNullable<typeof ownStore>),
     clock,
     authenticators: [{ name: 'test', authenticate: () => ({ user: ADMIN }) }],
@@ -29,7 +34,8 @@ export async function createTestServer(options: Partial<ApiServerOptions> = {}):
     plainPort: 0,
     freeze: deepFreeze,
     ...options,
-  });
+    ...further(objects),
+  }));
   await server.listen();
   return {
     server,

@@ -51,6 +51,9 @@ function attributes(
     oldObject: undefined,
     options: {},
     dryRun: false,
+    versions: { requested: resource, equivalents: [], show: (shown) => shown, take: (taken) => taken as never },
+    reinvocation: undefined,
+    signal: undefined,
     warn: () => undefined,
     ...rest,
   };

@@ -1,11 +1,12 @@
 import type { Draft, KubeObject, ResourceType } from '@k8ts/api';
 import type { Clock, Logger, Random } from '@k8ts/base';
-import type { AdmissionAttributes, AdmissionOperation } from '../../admission/contract.ts';
+import { normalizeObject } from '@k8ts/apimachinery';
+import type { AdmissionAttributes, AdmissionOperation, AdmissionVersions } from '../../admission/contract.ts';
 import type { UserInfo } from '../../authentication/contract.ts';
 import type { AuthorizationAttributes, Decision } from '../../authorization/contract.ts';
 import type { AdmissionChain } from '../admission-chain.ts';
 import type { ObjectWriter, StrategyContext } from '../contract.ts';
-import type { ServedResource } from '../served-resource.ts';
+import { fromServed, toServed, type ServedResource } from '../served-resource.ts';
 
 /** What the generic registry needs of the server; one per server. */
 export interface RegistryServices {
@@ -35,6 +36,8 @@ export interface WriteScope {
   readonly options: Readonly<Record<string, unknown>>;
   /** False for what the server does by itself: no admission. */
   readonly admit: boolean;
+  /** Aborts when nobody waits for the request any more; made when first asked for. */
+  readonly signal?: (() => AbortSignal) | undefined;
   readonly warn: (message: string) => void;
 }
 
@@ -70,6 +73,42 @@ export function admissionAttributes(
     oldObject,
     options: scope.options,
     dryRun: scope.dryRun,
+    versions: versionsOf(scope.served),
+    reinvocation: undefined,
+    signal: scope.signal,
     warn: (message) => scope.warn(message),
+  };
+}
+
+const versions = new WeakMap<ServedResource, AdmissionVersions>();
+
+/** Made once for each version of a resource. */
+function versionsOf(served: ServedResource): AdmissionVersions {
+  let found = versions.get(served);
+  if (found === undefined) {
+    found = admissionVersions(served);
+    versions.set(served, found);
+  }
+  return found;
+}
+
+function admissionVersions(served: ServedResource): AdmissionVersions {
+  const of = (type: ResourceType<KubeObject>): ServedResource =>
+    served.equivalents.find((each) => each.type === type) ?? served;
+  return {
+    requested: served.type,
+    get equivalents() {
+      return served.equivalents.filter((each) => each !== served).map(({ type }) => type);
+    },
+    show: (object, type) => toServed(of(type), object),
+    take(shown, type) {
+      const target = of(type);
+      const { object } =
+        target.normalize?.(shown) ?? normalizeObject(shown, target.schema(), { owned: true });
+      const draft = object as unknown as Draft<KubeObject>;
+      draft.apiVersion = target.apiVersion;
+      draft.kind = target.info.kind;
+      return fromServed(target, draft);
+    },
   };
 }

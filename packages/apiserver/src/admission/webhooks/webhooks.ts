@@ -1,0 +1,281 @@
+/**
+ * MutatingAdmissionWebhook and ValidatingAdmissionWebhook: what is about to happen is shown to programs elsewhere, which
+ * may change it, warn, or refuse (k8s.io/apiserver/pkg/admission/plugin/webhook/{mutating,validating}).
+ */
+import { admissionregistrationv1, type Draft, type KubeObject, type ResourceType } from '@k8ts/api';
+import {
+  applyJsonPatch,
+  badRequest,
+  goQuote,
+  internalError,
+  isJsonObject,
+  jsonEqual,
+  StatusError,
+  timeout,
+  type JsonValue,
+} from '@k8ts/apimachinery';
+import { errorMessage, type Logger } from '@k8ts/base';
+import type { ObjectReader } from '../../object-reader.ts';
+import type { AdmissionAttributes, AdmissionPlugin, Reinvocation } from '../contract.ts';
+import { denial, reviewAnswer, reviewRequest, type ReviewAnswer } from './admission-review.ts';
+import { wantedVersion, type Webhook } from './matching.ts';
+import type { WebhookClient } from './webhook-client.ts';
+
+const OPERATIONS = ['CREATE', 'UPDATE', 'DELETE', 'CONNECT'] as const;
+const GROUP = 'admissionregistration.k8s.io';
+/** Nobody may be locked out of mending what locks them out. */
+const EXEMPT: ReadonlySet<string> = new Set([
+  'validatingwebhookconfigurations',
+  'mutatingwebhookconfigurations',
+  'validatingadmissionpolicies',
+  'validatingadmissionpolicybindings',
+  'mutatingadmissionpolicies',
+  'mutatingadmissionpolicybindings',
+]);
+const DEFAULT_TIMEOUT_SECONDS = 10;
+
+export interface WebhookServices {
+  readonly objects: ObjectReader;
+  readonly client: WebhookClient;
+  readonly logger: Logger;
+}
+
+type Configuration<W extends Webhook> = KubeObject & { readonly webhooks?: readonly W[] };
+
+interface Named<W extends Webhook> {
+  /** Of the configuration and the place in it: webhooks of one name are told apart. */
+  readonly id: string;
+  readonly webhook: W;
+}
+
+/** All webhooks, by the names of their configurations; made anew when one of these changes. */
+function webhooksOf<W extends Webhook>(
+  objects: ObjectReader,
+  type: ResourceType<Configuration<W>>,
+): () => readonly Named<W>[] {
+  let version = -1;
+  let known: readonly Named<W>[] = [];
+  return () => {
+    const current = objects.version(type);
+    if (current === version) return known;
+    version = current;
+    known = [...objects.list(type)]
+      .sort((a, b) => (a.metadata.name < b.metadata.name ? -1 : 1))
+      .flatMap(({ metadata, webhooks = [] }) =>
+        webhooks.map((webhook, at) => ({ id: `${metadata.name}/${webhook.name}/${at}`, webhook })),
+      );
+    return known;
+  };
+}
+
+const handles = (resource: ResourceType<KubeObject>): boolean =>
+  resource.group !== GROUP || !EXEMPT.has(resource.resource);
+
+export function validatingWebhooks(services: WebhookServices): AdmissionPlugin {
+  const webhooks = webhooksOf(
+    services.objects,
+    admissionregistrationv1.validatingWebhookConfigurations as unknown as ResourceType<
+      Configuration<admissionregistrationv1.ValidatingWebhook>
+    >,
+  );
+  return {
+    name: 'ValidatingAdmissionWebhook',
+    operations: OPERATIONS,
+    handles,
+    validate(attributes) {
+      const all = webhooks();
+      if (all.length === 0) return;
+      const wanted = all.flatMap(({ webhook }) => {
+        const type = wantedVersion(webhook, attributes, services.objects);
+        return type === undefined ? [] : [{ webhook, type }];
+      });
+      return wanted.length === 0 ? undefined : validateAll(services, attributes, wanted);
+    },
+  };
+}
+
+interface Wanted<W extends Webhook> {
+  readonly webhook: W;
+  readonly type: ResourceType<KubeObject>;
+}
+
+/** All at the same time; the first refusal in their order counts. */
+async function validateAll(
+  services: WebhookServices,
+  attributes: AdmissionAttributes,
+  wanted: readonly Wanted<Webhook>[],
+): Promise<void> {
+  const outcomes = await Promise.allSettled(
+    wanted.map(async ({ webhook, type }) => {
+      const answer = await ask(services, attributes, webhook, type, false);
+      if (answer !== undefined && !answer.allowed) throw denial(webhook.name, answer.status);
+    }),
+  );
+  const refusal = outcomes.find((outcome) => outcome.status === 'rejected');
+  if (refusal !== undefined) throw refusal.reason as Error;
+}
+
+/** What has to be known when the mutating plugins run once more. */
+interface Memory {
+  /** Webhooks that asked for it, called before something changed after them. */
+  readonly again: Set<string>;
+  /** Those called so far that may be called again. */
+  readonly called: Set<string>;
+  lastOutput: string;
+}
+
+export function mutatingWebhooks(services: WebhookServices): AdmissionPlugin {
+  const webhooks = webhooksOf(
+    services.objects,
+    admissionregistrationv1.mutatingWebhookConfigurations as unknown as ResourceType<
+      Configuration<admissionregistrationv1.MutatingWebhook>
+    >,
+  );
+  return {
+    name: 'MutatingAdmissionWebhook',
+    operations: OPERATIONS,
+    handles,
+    admit(attributes) {
+      const all = webhooks();
+      return all.length === 0 ? undefined : mutateAll(services, attributes, all);
+    },
+  };
+}
+
+/** One after the other, each seeing what those before have made of the object. */
+async function mutateAll(
+  services: WebhookServices,
+  attributes: AdmissionAttributes,
+  all: readonly Named<admissionregistrationv1.MutatingWebhook>[],
+): Promise<void> {
+  const { reinvocation, memory } = reinvocationOf(attributes);
+  const isAgain = reinvocation.state === 'running';
+  if (isAgain && JSON.stringify(attributes.object) !== memory.lastOutput) callAgain(memory);
+  for (const { id, webhook } of all) {
+    const type = wantedVersion(webhook, attributes, services.objects);
+    if (type === undefined || (isAgain && !memory.again.has(id))) continue;
+    const changed = await mutate(services, attributes, webhook, type);
+    if (changed) {
+      callAgain(memory);
+      if (!isAgain) reinvocation.state = 'wanted';
+    }
+    if (webhook.reinvocationPolicy === 'IfNeeded') memory.called.add(id);
+  }
+  memory.lastOutput = JSON.stringify(attributes.object);
+}
+
+function reinvocationOf(attributes: AdmissionAttributes): {
+  readonly reinvocation: Reinvocation;
+  readonly memory: Memory;
+} {
+  attributes.reinvocation ??= {
+    state: 'none',
+    memory: { again: new Set(), called: new Set(), lastOutput: '' } satisfies Memory,
+  };
+  return { reinvocation: attributes.reinvocation, memory: attributes.reinvocation.memory as Memory };
+}
+
+function callAgain({ called, again }: Memory): void {
+  for (const id of called) again.add(id);
+  called.clear();
+}
+
+/** Returns whether the object is another one afterwards. */
+async function mutate(
+  services: WebhookServices,
+  attributes: AdmissionAttributes,
+  webhook: Webhook,
+  type: ResourceType<KubeObject>,
+): Promise<boolean> {
+  const answer = await ask(services, attributes, webhook, type, true);
+  if (answer === undefined) return false;
+  if (!answer.allowed) throw denial(webhook.name, answer.status);
+  if (answer.patch === '') return false;
+  const { object, versions } = attributes;
+  const patch = decodedPatch(webhook, answer.patch);
+  if (Array.isArray(patch) && patch.length === 0) return false;
+  if (object === undefined)
+    throw internalError(
+      new Error(
+        `admission webhook ${goQuote(webhook.name)} attempted to modify the object, which is not supported for this operation`,
+      ),
+    );
+  const before = versions.show(object, type);
+  let taken: Draft<KubeObject>;
+  try {
+    const patched = applyJsonPatch(before as unknown as JsonValue, patch);
+    if (!isJsonObject(patched)) throw new Error('the patch does not leave an object');
+    taken = versions.take(patched, type);
+  } catch (error) {
+    throw internalError(error);
+  }
+  if (jsonEqual(taken, object)) return false;
+  const target = object as unknown as Record<string, unknown>;
+  for (const name of Object.keys(target)) delete target[name];
+  Object.assign(target, taken);
+  return true;
+}
+
+function decodedPatch(webhook: Webhook, base64: string): unknown {
+  try {
+    return JSON.parse(Buffer.from(base64, 'base64').toString());
+  } catch (error) {
+    throw failedCall(webhook, `received undecodable patch in webhook response: ${errorMessage(error)}`);
+  }
+}
+
+/** Undefined when the webhook could not be asked, and that does not matter. */
+async function ask(
+  { client, logger }: WebhookServices,
+  attributes: AdmissionAttributes,
+  webhook: Webhook,
+  type: ResourceType<KubeObject>,
+  mutating: boolean,
+): Promise<ReviewAnswer | undefined> {
+  const { sideEffects, timeoutSeconds = DEFAULT_TIMEOUT_SECONDS } = webhook;
+  if (attributes.dryRun && sideEffects !== 'None' && sideEffects !== 'NoneOnDryRun')
+    throw badRequest(`admission webhook ${goQuote(webhook.name)} does not support dry run`);
+  const { object, oldObject, versions } = attributes;
+  const signal = attributes.signal?.();
+  try {
+    const shown = {
+      object: object === undefined ? undefined : versions.show(object, type),
+      oldObject: oldObject === undefined ? undefined : versions.show(oldObject, type),
+    };
+    const request = reviewRequest(attributes, type, shown, webhook.admissionReviewVersions);
+    const answered = await client
+      .call({
+        clientConfig: webhook.clientConfig,
+        body: request.body,
+        timeout: timeoutSeconds * 1_000,
+        signal,
+      })
+      .catch((error: unknown) => {
+        throw new Error(`failed to call webhook: ${errorMessage(error)}`);
+      });
+    const answer = validAnswer(() => reviewAnswer(request, mutating, answered));
+    for (const warning of answer.warnings) attributes.warn(warning);
+    return answer;
+  } catch (error) {
+    if (error instanceof StatusError) throw error;
+    if (webhook.failurePolicy !== 'Ignore') throw failedCall(webhook, errorMessage(error));
+    logger.warn('Failed calling webhook, failing open', {
+      webhook: webhook.name,
+      error: errorMessage(error),
+    });
+    if (signal?.aborted === true) throw timeout('request did not complete within requested timeout');
+    return undefined;
+  }
+}
+
+function validAnswer(read: () => ReviewAnswer): ReviewAnswer {
+  try {
+    return read();
+  } catch (error) {
+    throw new Error(`received invalid webhook response: ${errorMessage(error)}`);
+  }
+}
+
+function failedCall({ name }: Webhook, message: string): StatusError {
+  return internalError(new Error(`failed calling webhook ${goQuote(name)}: ${message}`));
+}
