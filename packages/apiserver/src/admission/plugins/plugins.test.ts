@@ -51,7 +51,12 @@ function attributes(
     oldObject: undefined,
     options: {},
     dryRun: false,
-    versions: { requested: resource, equivalents: [], show: (shown) => shown, take: (taken) => taken as never },
+    versions: {
+      requested: resource,
+      equivalents: [],
+      show: (shown) => shown,
+      take: (taken) => taken as never,
+    },
     reinvocation: undefined,
     signal: undefined,
     warn: () => undefined,

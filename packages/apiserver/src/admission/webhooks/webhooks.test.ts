@@ -205,7 +205,7 @@ describe('a validating webhook', () => {
           requestResource: { group: '', version: 'v1', resource: 'configmaps' },
           name: object.metadata.name,
           namespace: 'default',
-          userInfo: { username: 'admin' },
+          userInfo: { username: 'kubernetes-admin' },
           object: { kind: 'ConfigMap', apiVersion: 'v1' },
           oldObject: null,
           dryRun: false,
