@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
 
+import { testPublishedOpenApi } from './kubectl/custom-resource-open-api.ts';
 import { testNodes } from './kubectl/nodes.ts';
 import { testPods } from './kubectl/pods.ts';
 import { testQuestions } from './kubectl/questions.ts';
@@ -38,5 +39,7 @@ describe.each(versions)('kubectl $version', (version) => {
   testRollouts(session);
   testPods(session);
   testNodes(session);
-  if (version === newest) testUpstreamDemands(session);
+  if (version !== newest) return;
+  testUpstreamDemands(session);
+  testPublishedOpenApi(session);
 });
