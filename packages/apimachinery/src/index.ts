@@ -43,7 +43,7 @@ export type { DecodedObject, DecodeOptions, FieldValidation, ParsedBody } from '
 export { formatYaml, parseYaml, parseYamlDocuments, YamlError } from './codec/yaml.ts';
 export { applyDefaults } from './schema/default.ts';
 export { dropNulls } from './schema/nulls.ts';
-export { pruneObject } from './schema/prune.ts';
+export { pruneObject, prunePart } from './schema/prune.ts';
 export type { Pruned } from './schema/prune.ts';
 export { compileRe2, Re2Error } from './re2.ts';
 export type { Re2 } from './re2.ts';

@@ -28,6 +28,11 @@ export function pruneObject(object: JsonObject, schema: Schema): Pruned {
   return { object: pruned, strictErrors };
 }
 
+/** Prunes a part of an object, which may be an embedded object. */
+export function prunePart(value: JsonValue, schema: Schema): JsonValue {
+  return pruneValue(value, schema, '', []);
+}
+
 /**
  * Values of the wrong type are pruned too, as far as the schema says something of their parts; validation will name them.
  * Where the schema says nothing at all, all fields of all objects go, those in lists also.

@@ -111,9 +111,10 @@ function listTypeOf(props: JSONSchemaProps): 'atomic' | 'set' | 'map' | undefine
   return listType === 'atomic' || listType === 'set' || listType === 'map' ? listType : undefined;
 }
 
-/** Defaults are shared by all objects they are put into. */
+/** Defaults are shared by all objects they are put into. Null is none. */
 function deepFreeze(value: unknown): unknown {
-  if (typeof value !== 'object' || value === null) return value;
+  if (value === null) return undefined;
+  if (typeof value !== 'object') return value;
   const copy: unknown = structuredClone(value);
   freeze(copy);
   return copy;
