@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
 
+import { crontab, crontabDefinition } from './custom-resources.ts';
 import type { Session } from './session.ts';
 
 /** For the versions between the oldest and the newest: the verbs whose wire changed over them, and the everyday ones. */
@@ -45,6 +46,24 @@ export function testShortTour(session: Session): void {
       expect(echoed).toMatchObject({ code: 0, stdout: 'echoed' });
       await using forward = kubectl.start('port-forward', 'pod/p', ':80');
       await forward.until(/Forwarding from 127\.0\.0\.1:\d+ -> 80/);
+    });
+
+    it('a custom resource from its definition to its deletion', async () => {
+      const kubectl = await session.freshNamespace('custom');
+      const group = 'tour.example.com';
+      await kubectl.feed(crontabDefinition(group), 'apply', '-f', '-');
+      await kubectl.ok('wait', '--for=condition=Established', `crd/crontabs.${group}`, '--timeout=20s');
+      const manifest = crontab(group, 'a', { cronSpec: '* * * * *' });
+      expect(await kubectl.feed(manifest, 'apply', '-f', '-')).toBe(`crontab.${group}/a created\n`);
+      expect(await kubectl.feed(manifest, 'apply', '-f', '-')).toBe(`crontab.${group}/a unchanged\n`);
+      expect(await kubectl.feed(manifest, 'apply', '--server-side', '-f', '-')).toBe(
+        `crontab.${group}/a serverside-applied\n`,
+      );
+      expect(await kubectl.ok('get', 'ct')).toMatch(/^a +\* \* \* \* \* +1 +\d+s$/m);
+      expect(await kubectl.ok('explain', 'crontab.spec.cronSpec')).toContain('When it runs.');
+      await kubectl.ok('scale', 'ct/a', '--replicas=2');
+      expect(await kubectl.ok('get', 'ct', 'a', '-o', 'jsonpath={.spec.replicas}')).toBe('2');
+      await kubectl.ok('delete', 'crd', `crontabs.${group}`, '--timeout=20s');
     });
 
     it('explain, api-resources, auth', async () => {
