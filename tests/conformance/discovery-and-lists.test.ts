@@ -1,8 +1,11 @@
 import { corev1, type New } from '@k8ts/api';
 import { realClock, silentLogger } from '@k8ts/base';
+import { discoverResources } from '@k8ts/client';
 import { createMemoryStore } from '@k8ts/store';
 import { afterAll, describe, expect, it } from 'vitest';
 
+import { until } from '../support/waiting.ts';
+import { ANYTHING, define, definitionOf, undefine, versionsOf, type Definition } from './custom-resources.ts';
 import { refusal, useSuite } from './support.ts';
 
 interface ResourceList {
@@ -118,6 +121,59 @@ describe('discovery', () => {
         expect(resources.map(({ resource }) => resource)).toEqual(names);
       }
     }
+  });
+
+  /** With a group of its own; kinds in lower case are allowed. */
+  const defineTestcrd = (group: string): Promise<Definition> =>
+    define(
+      suite.client,
+      definitionOf({
+        group,
+        plural: 'testcrds',
+        kind: 'testcrd',
+        names: { singular: 'testcrd', listKind: 'testcrdList' },
+        versions: versionsOf(ANYTHING, 'v1'),
+      }),
+    );
+
+  it('[sig-api-machinery] AggregatedDiscovery should support raw aggregated discovery request for CRDs [Conformance]', async () => {
+    const group = 'group1.example.com';
+    const found = async (): Promise<unknown> => {
+      const { items } = await suite.client.raw<AggregatedDiscovery>('/apis', {}, { accept: AGGREGATED });
+      return items
+        .find(({ metadata }) => metadata.name === group)
+        ?.versions.find(({ version }) => version === 'v1')
+        ?.resources.find(({ resource }) => resource === 'testcrds');
+    };
+    const definition = await defineTestcrd(group);
+    await until(async () => (await found()) !== undefined);
+    expect(await found()).toMatchObject({
+      scope: 'Namespaced',
+      singularResource: 'testcrd',
+      responseKind: { group, version: 'v1', kind: 'testcrd' },
+      verbs: ['delete', 'deletecollection', 'get', 'list', 'patch', 'create', 'update', 'watch'],
+    });
+    await undefine(suite.client, definition);
+    await until(async () => (await found()) === undefined);
+  });
+
+  it('[sig-api-machinery] AggregatedDiscovery should support aggregated discovery interface for CRDs [Conformance]', async () => {
+    const group = 'group2.example.com';
+    const found = async (): Promise<unknown> => {
+      const { resources, failures } = await discoverResources(suite.client);
+      expect([...failures]).toEqual([]);
+      return resources.find((entry) => entry.group === group && entry.resource === 'testcrds');
+    };
+    const definition = await defineTestcrd(group);
+    await until(async () => (await found()) !== undefined);
+    expect(await found()).toMatchObject({
+      version: 'v1',
+      kind: 'testcrd',
+      namespaced: true,
+      preferred: true,
+    });
+    await undefine(suite.client, definition);
+    await until(async () => (await found()) === undefined);
   });
 
   it('[sig-api-machinery] server version should find the server version [Conformance]', async () => {
