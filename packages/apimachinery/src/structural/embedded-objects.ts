@@ -17,7 +17,7 @@ import { validateObjectMeta } from '../validation/object-meta.ts';
 export function validateEmbeddedObjects(value: JsonValue, schema: Schema, path = ''): readonly FieldError[] {
   const errors: FieldError[] = [];
   eachEmbedded(value, schema, path, (object, at) => {
-    errors.push(...validateEmbedded(object, at));
+    if (errors.length < MAX_ERRORS) errors.push(...validateEmbedded(object, at));
     return object;
   });
   return errors;
@@ -46,11 +46,14 @@ export function coerceEmbeddedObjects(
   const coerced = eachEmbedded(value, schema, path, (object, at) => {
     const result = coerceEmbedded(object, at, dropInvalid);
     error ??= result.error;
-    strictErrors.push(...result.strictErrors);
+    if (strictErrors.length < MAX_REPORTED) strictErrors.push(...result.strictErrors);
     return result.value;
   });
   return { value: error === undefined ? coerced : value, strictErrors: strictErrors.sort(), error };
 }
+
+const MAX_ERRORS = 1000;
+const MAX_REPORTED = 100;
 
 type Visit = (object: JsonObject, path: string) => JsonObject;
 

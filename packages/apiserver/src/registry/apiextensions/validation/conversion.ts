@@ -8,6 +8,7 @@ import {
   required,
   type FieldError,
 } from '@k8ts/apimachinery';
+import { append } from './error-list.ts';
 import { requiredOneOf } from '../../field-rules.ts';
 import { validateCaBundle, validateWebhookService, validateWebhookUrl } from '../../webhook-rules.ts';
 
@@ -41,7 +42,7 @@ export function validateConversion(
   }
   if (webhook?.clientConfig === undefined)
     errors.push(required(configPath, 'required when strategy is set to Webhook'));
-  else errors.push(...validateClientConfig(webhook.clientConfig, configPath, options));
+  else append(errors, validateClientConfig(webhook.clientConfig, configPath, options));
   return [
     ...errors,
     ...validateReviewVersions(versions, versionsPath, options.requireRecognizedReviewVersion),
@@ -60,7 +61,7 @@ function validateClientConfig(
   else if (service !== undefined) {
     // Upstream hands name and namespace over in the wrong order, so each is missed under the other's name.
     const swapped = { ...service, name: service.namespace, namespace: service.name };
-    errors.push(...validateWebhookService(swapped, child(path, 'service')));
+    append(errors, validateWebhookService(swapped, child(path, 'service')));
   }
   if (caBundle !== '' && !allowInvalidCaBundle)
     errors.push(...validateCaBundle(caBundle, child(path, 'caBundle')));
@@ -74,10 +75,12 @@ function validateReviewVersions(
 ): FieldError[] {
   if (versions.length === 0) return [required(path, '')];
   const errors: FieldError[] = [];
+  const seen = new Set<string>();
   versions.forEach((version, i) => {
     const at = index(path, i);
-    if (versions.indexOf(version) < i) errors.push(invalidValue(at, version, 'duplicate version'));
+    if (seen.has(version)) errors.push(invalidValue(at, version, 'duplicate version'));
     else for (const problem of isDNS1035Label(version)) errors.push(invalidValue(at, version, problem));
+    seen.add(version);
   });
   if (requireRecognized && !versions.some(isRecognized))
     errors.push(invalidValue(path, versions, `must include at least one of ${REVIEW_VERSIONS.join(', ')}`));

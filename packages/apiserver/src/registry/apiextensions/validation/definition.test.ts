@@ -985,3 +985,50 @@ test('formats that say nothing are warned of, when they are new', () => {
   ]);
   expect(customResourceDefinitionWarnings(crd, crd)).toEqual([]);
 });
+
+describe('hostile definitions', () => {
+  const many = Array.from({ length: 100_000 }, (_, i) => `f${i}`);
+  const nested = (depth: number, wrap: (inner: Props) => Props): Props => {
+    let props: Props = { type: 'object' };
+    for (let i = 0; i < depth; i++) props = wrap(props);
+    return props;
+  };
+  test.each<[string, Definition]>([
+    ['fields without a type', withSchema(object(Object.fromEntries(many.map((name) => [name, {}]))))],
+    [
+      'keys that are no fields',
+      withSchema(object({ x: { type: 'array', items: object({}), [LIST_TYPE]: 'map', [LIST_KEYS]: many } })),
+    ],
+    [
+      'rules with paths',
+      withSchema(
+        object(Object.fromEntries(many.slice(0, 5000).map((name) => [name, string])), {
+          [RULES]: many.slice(0, 5000).map(() => ({ rule: 'true', fieldPath: '.nothing' })),
+        }),
+      ),
+    ],
+    [
+      'versions',
+      definition({ versions: many.slice(0, 10_000).map((name) => version(name, { storage: true })) }),
+    ],
+    [
+      'review versions',
+      definition({
+        conversion: {
+          strategy: 'Webhook',
+          webhook: { clientConfig: { url: 'x'.repeat(1e5) }, conversionReviewVersions: [...many, ...many] },
+        },
+      }),
+    ],
+    ['depth', withSchema(nested(200, (inner) => object({ a: inner, b: { type: 'integer', default: '' } })))],
+    [
+      'depth of alternatives',
+      withSchema(nested(200, (inner) => ({ type: 'object', allOf: [inner], not: {} }))),
+    ],
+  ])('%s', (_name, crd) => {
+    const start = performance.now();
+    expect(validateCustomResourceDefinition(crd).length).toBeLessThanOrEqual(1000);
+    validateCustomResourceDefinition(crd, { old: crd });
+    expect(performance.now() - start).toBeLessThan(5000);
+  });
+});

@@ -13,12 +13,12 @@ import { immutable, requiredOneOf } from '../../field-rules.ts';
 import { validateApproval } from './approval.ts';
 import { conversionOptions, validateConversion, type ConversionOptions } from './conversion.ts';
 import { hasUnprunedDefaults } from './defaults.ts';
+import { append, MAX_ERRORS } from './error-list.ts';
 import {
   allSchemas,
   equalSchemas,
   internalSpec,
   printVersion,
-  schemaOfVersion,
   type Common,
   type Definition,
   type InternalSpec,
@@ -53,7 +53,7 @@ export function validateCustomResourceDefinition(
   options: DefinitionValidationOptions = {},
 ): readonly FieldError[] {
   const { old } = options;
-  return [
+  const errors = [
     ...(old === undefined ? validateName(definition) : []),
     ...validateSpec(definition, specOptions(definition, options)),
     ...(old === undefined ? [] : validateImmutable(definition, old)),
@@ -62,6 +62,7 @@ export function validateCustomResourceDefinition(
     ...validateApproval(definition, old),
     ...validatePreserveUnknownFields(definition, old),
   ];
+  return errors.slice(0, MAX_ERRORS);
 }
 
 /** Of an update of the status. */
@@ -118,11 +119,7 @@ function specOptions(definition: Definition, options: DefinitionValidationOption
     requireAtomicSetType: !has(isNonAtomicSet),
     requireMapListKeysMapSetValidation: !has((schema) => validateKeyedItems(schema, '').length > 0),
     conversion: conversionOptions(old?.spec.conversion, old !== undefined && isEstablished(old)),
-    unchanged: new Set(
-      (versions ?? [])
-        .map(({ name }) => name)
-        .filter((name) => old !== undefined && hasSameSchema(definition, old, name)),
-    ),
+    unchanged: old === undefined ? new Set() : unchangedVersions(versions ?? [], old),
     tooManySelectableFields: old === undefined ? new Set() : tooManySelectableFields(definition, old),
     isStored: (expression) => stored.has(expression),
     compileRules: options.compileRules,
@@ -150,25 +147,32 @@ function isEstablished({ status }: Definition): boolean {
   );
 }
 
-function hasSameSchema(definition: Definition, old: Definition, name: string): boolean {
-  const isThere = old.spec.versions.some((version) => version.name === name);
-  return isThere && equalSchemas(schemaOfVersion(definition, name), schemaOfVersion(old, name));
+function unchangedVersions(versions: readonly Version[], old: Definition): ReadonlySet<string> {
+  const before = new Map(old.spec.versions.map((version) => [version.name, version]));
+  return new Set(
+    versions
+      .filter(({ name, schema }) => {
+        const previous = before.get(name);
+        return (
+          previous !== undefined && equalSchemas(schema?.openAPIV3Schema, previous.schema?.openAPIV3Schema)
+        );
+      })
+      .map(({ name }) => name),
+  );
 }
 
 /** By version; those that all versions share have no name. */
 function tooManySelectableFields(definition: Definition, old: Definition): ReadonlySet<string> {
   const [next, before] = [internalSpec(definition), internalSpec(old)];
+  const previous = new Map(before.versions.map((version) => [version.name, version]));
   const pairs: (readonly [string, Common, Common | undefined])[] = [
     ['', next.common, before.common],
-    ...next.versions.map(
-      (version) =>
-        [version.name, version, before.versions.find(({ name }) => name === version.name)] as const,
-    ),
+    ...next.versions.map((version) => [version.name, version, previous.get(version.name)] as const),
   ];
   return new Set(
     pairs
-      .filter(([, { selectableFields }, previous]) => {
-        const fields = previous?.selectableFields ?? [];
+      .filter(([, { selectableFields }, stored]) => {
+        const fields = stored?.selectableFields ?? [];
         return hasTooManySelectableFields(fields) && samePaths(selectableFields ?? [], fields);
       })
       .map(([name]) => name),
@@ -226,13 +230,13 @@ function validateSpec(definition: Definition, options: SpecOptions): FieldError[
     if (problems.length > 0) errors.push(invalidValue(child(at, 'name'), version.name, problems.join(',')));
     errors.push(...validateDeprecation(version, at));
     const { subresources } = common.subresources === undefined ? version : common;
-    errors.push(...validateCommon(version, version.name, subresources?.status !== undefined, at, inner));
+    append(errors, validateCommon(version, version.name, subresources?.status !== undefined, at, inner));
   });
   errors.push(...validateVersionList(versions));
   const names = (spec.names as typeof spec.names | undefined) ?? ({} as Partial<typeof spec.names>);
-  errors.push(...requireNames(names, 'spec.names'), ...validateNames(names, 'spec.names'));
+  append(errors, [...requireNames(names, 'spec.names'), ...validateNames(names, 'spec.names')]);
   const anyStatus = [common, ...versions].some(({ subresources }) => subresources?.status !== undefined);
-  errors.push(...validateCommon(common, versions[0]?.name ?? '', anyStatus, 'spec', inner));
+  append(errors, validateCommon(common, versions[0]?.name ?? '', anyStatus, 'spec', inner));
   const { conversion } = spec;
   if (conversion === undefined) return errors;
   if (conversion.strategy !== 'None' && preserves)
@@ -283,8 +287,9 @@ function validateCommon(
   const { subresources, additionalPrinterColumns = [], selectableFields = [] } = common;
   const errors: FieldError[] = [];
   if (schema !== undefined)
-    errors.push(
-      ...validateSchema(schema, hasStatus, child(path, isSpec ? 'validation' : 'schema'), {
+    append(
+      errors,
+      validateSchema(schema, hasStatus, child(path, isSpec ? 'validation' : 'schema'), {
         ...options,
         isUnchanged: options.unchanged.has(name),
       }),
@@ -295,7 +300,7 @@ function validateCommon(
     errors.push(...validateColumn(column, index(child(path, 'additionalPrinterColumns'), i)));
   });
   if (selectableFields.length > 0)
-    errors.push(...validateSelectable(common, isSpec ? '' : name, child(path, 'selectableFields'), options));
+    append(errors, validateSelectable(common, isSpec ? '' : name, child(path, 'selectableFields'), options));
   return errors;
 }
 
@@ -352,11 +357,13 @@ function validateStoredVersions({ spec, status }: Definition): FieldError[] {
   if (stored.length === 0)
     return [invalidValue(path, status?.storedVersions ?? null, 'must have at least one stored version')];
   const versions = (spec.versions as readonly Version[] | undefined) ?? [];
+  const names = new Set(versions.map(({ name }) => name));
+  const places = new Map(stored.map((name, i) => [name, i]));
   const missing = versions
-    .filter(({ name, storage }) => storage && !stored.includes(name))
+    .filter(({ name, storage }) => storage && !places.has(name))
     .map(({ name }) => invalidValue(path, stored, `must have the storage version ${name}`));
   const gone = stored.flatMap((name, i) =>
-    versions.some((version) => version.name === name) || stored.lastIndexOf(name) !== i
+    names.has(name) || places.get(name) !== i
       ? []
       : [
           invalidValue(

@@ -1,6 +1,6 @@
 /** The paths that selectable fields and CEL rules name, against a schema (pkg/apiserver/schema/cel, ValidFieldPath). */
 import { child, key } from '@k8ts/apimachinery';
-import { additionalSchema, entriesOf, type SchemaProps } from './schema-walk.ts';
+import { additionalSchema, hasProperties, type SchemaProps } from './schema-walk.ts';
 
 export interface FieldPath {
   /** `spec.a[b]` */
@@ -63,7 +63,7 @@ function endOfToken(text: string, start: number): number {
 }
 
 function enter({ path, root, schema }: FieldPath, name: string): FieldPath | undefined {
-  if (entriesOf(schema.properties).length > 0) {
+  if (hasProperties(schema)) {
     const below = Object.hasOwn(schema.properties ?? {}, name) ? schema.properties?.[name] : undefined;
     return below && { path: child(path, name), root: root || name, schema: below };
   }

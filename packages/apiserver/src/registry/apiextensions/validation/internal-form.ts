@@ -43,11 +43,6 @@ function fieldSchema(name: string): Schema | undefined {
   return schemaOfType('apiextensionsv1', 'CustomResourceDefinitionVersion')?.fields.get(name)?.schema;
 }
 
-/** The schema of a version, wherever it stands. */
-export function schemaOfVersion({ spec }: Definition, name: string): SchemaProps | undefined {
-  return spec.versions.find((version) => version.name === name)?.schema?.openAPIV3Schema;
-}
-
 export function allSchemas({ spec }: Definition): readonly SchemaProps[] {
   const versions = (spec.versions as readonly Version[] | undefined) ?? [];
   return versions.flatMap(({ schema }) => schema?.openAPIV3Schema ?? []);

@@ -9,12 +9,14 @@ import {
   required,
   type FieldError,
 } from '@k8ts/apimachinery';
+import { append } from './error-list.ts';
 import { resolveFieldPath } from './field-path.ts';
 import { belowSchema, validateRules, type RuleContext, type ValidationRule } from './rules.ts';
 import {
   additionalSchema,
   entriesOf,
   hasDefault,
+  hasProperties,
   itemSchema,
   itemSchemas,
   type SchemaProps,
@@ -58,18 +60,22 @@ export function validateOpenApiSchema(
   rules: RuleContext | undefined,
 ): readonly FieldError[] {
   const place = { noDefaults: undefined, insideMeta: false, isRoot: true, uncorrelated: '', rules };
-  const found = validate(schema, path, place, options);
+  const found: Found = { schema: [], rules: [] };
+  validate(schema, path, place, options, found);
   return [...found.schema, ...found.rules];
 }
 
-function validate(schema: SchemaProps, path: string, place: Place, options: SchemaOptions): Found {
-  const found: Found = { schema: [], rules: [] };
+function validate(
+  schema: SchemaProps,
+  path: string,
+  place: Place,
+  options: SchemaOptions,
+  found: Found,
+): void {
   const { schema: errors } = found;
-  const visit = (below: SchemaProps | undefined, at: string, where: Place): void => {
-    if (below === undefined) return;
-    const inner = validate(below, at, where, options);
-    errors.push(...inner.schema);
-    found.rules.push(...inner.rules);
+  const before = errors.length;
+  const visit: Visit = (below, at, where) => {
+    if (below !== undefined) validate(below, at, where, options, found);
   };
   validateKeywords(schema, path, place, options, errors);
   if (schema.uniqueItems === true)
@@ -87,13 +93,12 @@ function validate(schema: SchemaProps, path: string, place: Place, options: Sche
   validateMapType(schema, path, errors);
   validateListType(schema, path, options, errors);
   validateListMapKeys(schema, path, errors);
-  if (options.requireMapListKeysMapSetValidation) errors.push(...validateKeyedItems(schema, path));
+  if (options.requireMapListKeysMapSetValidation) append(errors, validateKeyedItems(schema, path));
   validateRuleForms(schema, path, errors);
   const isResource = place.isRoot || schema['x-kubernetes-embedded-resource'] === true;
   const hasRules = (schema['x-kubernetes-validations'] ?? []).length > 0;
-  if (hasRules && errors.length === 0 && place.rules !== undefined)
-    found.rules.push(...validateRules(schema, path, isResource, place.uncorrelated, place.rules));
-  return found;
+  if (hasRules && errors.length === before && place.rules !== undefined)
+    append(found.rules, validateRules(schema, path, isResource, place.uncorrelated, place.rules));
 }
 
 const FORBIDDEN: readonly (keyof SchemaProps)[] = [
@@ -152,7 +157,7 @@ function validateParts(
   const nested: Place = { ...inside, rules: undefined };
   const properties = entriesOf(schema.properties);
   const { additionalProperties } = schema;
-  if (properties.length > 0 && additionalProperties !== undefined && additionalProperties !== true)
+  if (hasProperties(schema) && additionalProperties !== undefined && additionalProperties !== true)
     errors.push(
       forbiddenField(
         child(path, 'additionalProperties'),
@@ -301,10 +306,15 @@ function validateKeyNames(
   const keysPath = child(path, 'x-kubernetes-list-map-keys');
   const properties = new Map(entriesOf(items.properties));
   const seen = new Set<string>();
+  // The list is printed once, however many of its entries are wrong.
+  let unknown: FieldError | undefined;
+  let repeated: FieldError | undefined;
   for (const name of names) {
     const property = properties.get(name);
     if (property === undefined)
-      errors.push(invalidValue(keysPath, names, 'entries must all be names of item properties'));
+      errors.push(
+        (unknown ??= invalidValue(keysPath, names, 'entries must all be names of item properties')),
+      );
     else if (property.type === 'array' || property.type === 'object')
       errors.push(
         invalidValue(
@@ -313,7 +323,8 @@ function validateKeyNames(
           "must be a scalar type if parent array's x-kubernetes-list-type is map",
         ),
       );
-    if (seen.has(name)) errors.push(invalidValue(keysPath, names, 'must not contain duplicate entries'));
+    if (seen.has(name))
+      errors.push((repeated ??= invalidValue(keysPath, names, 'must not contain duplicate entries')));
     seen.add(name);
   }
 }
@@ -333,11 +344,12 @@ export function validateKeyedItems(schema: SchemaProps, path: string): readonly 
     );
   if (listType === 'set') return errors;
   const properties = new Map(entriesOf(items.properties));
+  const isRequired = new Set(items.required);
   for (const name of schema['x-kubernetes-list-map-keys'] ?? []) {
     const property = properties.get(name);
     if (property === undefined) continue;
     const at = key(child(path, 'items', 'properties'), name);
-    if (!(items.required ?? []).includes(name) && !hasDefault(property))
+    if (!isRequired.has(name) && !hasDefault(property))
       errors.push(
         required(
           child(at, 'default'),
@@ -363,6 +375,7 @@ const REASONS: readonly string[] = [
 ];
 
 function validateRuleForms(schema: SchemaProps, path: string, errors: FieldError[]): void {
+  let hasPaths: boolean | undefined;
   schema['x-kubernetes-validations']?.forEach((rule, i) => {
     const at = index(child(path, 'x-kubernetes-validations'), i);
     validateRuleText(rule, at, errors);
@@ -379,8 +392,8 @@ function validateRuleForms(schema: SchemaProps, path: string, errors: FieldError
     };
     if (isBlank(fieldPath)) wrong('must be non-empty if specified');
     if (hasNewlines(fieldPath)) wrong('must not contain line breaks');
-    if (structuralProblem(schema) === undefined && typeof resolveFieldPath(fieldPath, schema) === 'string')
-      wrong('must be a valid path');
+    hasPaths ??= structuralProblem(schema) === undefined;
+    if (hasPaths && typeof resolveFieldPath(fieldPath, schema) === 'string') wrong('must be a valid path');
   });
 }
 

@@ -23,6 +23,19 @@ export function entriesOf<T>(
   return map === undefined ? [] : Object.entries(map);
 }
 
+// By `properties`. Schemas never change, and asking large objects for one key costs all of them.
+const knownProperties = new WeakMap<object, boolean>();
+
+export function hasProperties({ properties }: SchemaProps): boolean {
+  if (properties === undefined) return false;
+  let answer = knownProperties.get(properties);
+  if (answer === undefined) {
+    answer = Object.keys(properties).length > 0;
+    knownProperties.set(properties, answer);
+  }
+  return answer;
+}
+
 /** Null is no default. */
 export function hasDefault({ default: value }: SchemaProps): boolean {
   return value !== undefined && value !== null;

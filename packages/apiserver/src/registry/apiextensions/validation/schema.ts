@@ -25,16 +25,15 @@ export function validateSchema(
   options: VersionSchemaOptions,
 ): FieldError[] {
   const at = child(path, 'openAPIV3Schema');
-  const errors = hasStatus ? validateRootWithStatus(schema, at) : [];
+  const root = hasStatus ? validateRootWithStatus(schema, at) : [];
   if (schema.nullable === true)
-    errors.push(forbiddenField(child(at, 'nullable'), 'nullable cannot be true at the root'));
+    root.push(forbiddenField(child(at, 'nullable'), 'nullable cannot be true at the root'));
   const problem = options.requireStructuralSchema ? structuralProblem(schema) : undefined;
   const structural =
     options.requireStructuralSchema && problem === undefined ? validateStructure(schema, at, options) : [];
-  errors.push(...structural);
   const isStructural = options.requireStructuralSchema && problem === undefined && structural.length === 0;
   const rules = isStructural ? ruleContext(options) : undefined;
-  errors.push(...validateOpenApiSchema(schema, at, options, rules));
+  const errors = [...root, ...structural, ...validateOpenApiSchema(schema, at, options, rules)];
   // What hinders at all is mostly said by the rules above already.
   if (errors.length === 0 && problem !== undefined) errors.push(invalidValue(at, '', problem));
   return [...errors, ...(rules?.costs.errors(at) ?? [])];

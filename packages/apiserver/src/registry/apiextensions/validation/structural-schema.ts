@@ -19,6 +19,7 @@ import {
   additionalSchema,
   entriesOf,
   hasDefault,
+  hasProperties,
   itemSchema,
   itemSchemas,
   type SchemaProps,
@@ -100,11 +101,7 @@ function validateInvariants(schema: SchemaProps, level: Level, path: string, err
   if (level === 'root' && type !== '' && type !== 'object')
     errors.push(invalidValue(child(path, 'type'), type, 'must be object at the root'));
   validateEnvelope(schema, level, path, errors);
-  if (
-    isEmbedded &&
-    schema['x-kubernetes-preserve-unknown-fields'] !== true &&
-    entriesOf(properties).length === 0
-  )
+  if (isEmbedded && schema['x-kubernetes-preserve-unknown-fields'] !== true && !hasProperties(schema))
     errors.push(
       required(
         child(path, 'properties'),
