@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import type { Duplex } from 'node:stream';
-import { STATUS_CODES, type IncomingMessage } from 'node:http';
+import type { IncomingMessage } from 'node:http';
 import { badRequest, isNotFound, timeout, type StatusError } from '@k8ts/apimachinery';
 import {
   createMetrics,
@@ -21,6 +21,8 @@ import { PING, type HealthCheck } from './health/health.ts';
 import { HttpServer, tlsSocketOf, type HttpRequest } from './http/http-server.ts';
 import { streamBody } from './http/request-body.ts';
 import { respond, respondError, statusOf } from './http/respond.ts';
+import { declinedResponder, webSocketResponder } from './http/upgraded-responder.ts';
+import { isWebSocketRequest } from './connect/websocket-output.ts';
 import type { Responder } from './http/responder.ts';
 import { createInProcessTransport } from './in-process/in-process-transport.ts';
 import type { ObjectReader } from './object-reader.ts';
@@ -207,7 +209,10 @@ class Server implements ApiServer {
         logger,
         clock,
         onRequest: (request, responder) => this.#onRequest(request, responder),
-        onUpgrade: (request, message, socket, head) => void this.#onUpgrade(request, message, socket, head),
+        onUpgrade: (request, message, socket, head) => {
+          socket.on('error', () => socket.destroy());
+          this.#onRequest(request, declinedResponder(message, socket), { message, socket, head });
+        },
       });
       const opened = await http.listen();
       this.#ports.push(http);
@@ -353,7 +358,8 @@ class Server implements ApiServer {
     }
   }
 
-  #onRequest(request: HttpRequest, responder: Responder): void {
+  /** `upgrade`: the client asked for another protocol, which only some answers are. */
+  #onRequest(request: HttpRequest, given: Responder, upgrade?: Upgrade): void {
     const { clock, logger } = this.#parts;
     const respondServices = { clock, logger, output: { clock } };
     let context: RequestContext | undefined;
@@ -367,15 +373,23 @@ class Server implements ApiServer {
       finish?.(code);
     };
     const fail = (error: unknown): void => {
-      if (!isOver) done(respondError(respondServices, context, responder, error));
+      if (!isOver) done(respondError(respondServices, context, given, error));
     };
     const answer = (result: Result): void | Promise<void> => {
       if (isOver) return;
       if (result.kind === 'upgrade') {
-        fail(upgradeRequired());
+        if (upgrade === undefined) return fail(upgradeRequired());
+        const { message, socket, head } = upgrade;
+        result.accept(message, socket, head);
+        socket.once('close', () => done(101));
         return;
       }
-      const sent = respond(respondServices, context as RequestContext, responder, result);
+      const current = context as RequestContext;
+      const responder =
+        upgrade !== undefined && result.kind === 'watch' && isWebSocketRequest(current)
+          ? webSocketResponder(upgrade.message, upgrade.socket, upgrade.head)
+          : given;
+      const sent = respond(respondServices, current, responder, result);
       const code = 'code' in result ? result.code : 200;
       if (sent === undefined) done(code);
       else
@@ -401,36 +415,12 @@ class Server implements ApiServer {
       fail(error);
     }
   }
+}
 
-  async #onUpgrade(
-    request: HttpRequest,
-    message: IncomingMessage,
-    socket: Duplex,
-    head: Buffer,
-  ): Promise<void> {
-    const { logger } = this.#parts;
-    socket.on('error', () => socket.destroy());
-    const context = this.#context(httpInit(request));
-    const finish = this.#begin(context);
-    try {
-      const result = await runPipeline(this.#pipeline, context);
-      if (result.kind === 'upgrade') {
-        result.accept(message, socket, head);
-        socket.once('close', () => {
-          context.release?.();
-          finish(101);
-        });
-        return;
-      }
-      writeRefusal(socket, 400, JSON.stringify(upgradeRequired().status));
-      finish(400);
-    } catch (error) {
-      const status = statusOf(logger, error);
-      writeRefusal(socket, status.code, JSON.stringify(status));
-      finish(status.code);
-    }
-    context.release?.();
-  }
+interface Upgrade {
+  readonly message: IncomingMessage;
+  readonly socket: Duplex;
+  readonly head: Buffer;
 }
 
 function httpInit(request: HttpRequest): RequestInit {
@@ -452,11 +442,4 @@ function httpInit(request: HttpRequest): RequestInit {
 
 function upgradeRequired(): StatusError {
   return badRequest('you must specify at least 1 of stdin, stdout, stderr');
-}
-
-function writeRefusal(socket: Duplex, code: number, body: string): void {
-  if (socket.destroyed) return;
-  socket.end(
-    `HTTP/1.1 ${code} ${STATUS_CODES[code] ?? ''}\r\nContent-Type: application/json\r\nContent-Length: ${Buffer.byteLength(body) + 1}\r\nConnection: close\r\n\r\n${body}\n`,
-  );
 }

@@ -60,9 +60,9 @@ beforeAll(async () => {
       asked.push({ path: request.url ?? '', review });
       const answer = behaviours.get(path)?.(review);
       if (answer === 'never') return;
-      if (answer === 'break') return request.socket.destroy();
-      if (typeof answer === 'number') return response.writeHead(answer).end('broken');
-      response.end(typeof answer === 'string' ? answer : JSON.stringify(answer));
+      if (answer === 'break') request.socket.destroy();
+      else if (typeof answer === 'number') response.writeHead(answer).end('broken');
+      else response.end(typeof answer === 'string' ? answer : JSON.stringify(answer));
     });
   });
   hooks.listen(0, '127.0.0.1');
