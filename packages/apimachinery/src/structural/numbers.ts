@@ -81,7 +81,7 @@ export function isNearInteger(value: number): boolean {
 }
 
 /** As Go's `%v` prints a float64. */
-export function goNumber(value: number): string {
+function goNumber(value: number): string {
   const size = Math.abs(value);
   if (size === 0 || (size >= 1e-4 && size < 1e21)) return String(value);
   return value.toExponential().replace(/e([+-])([0-9])$/, 'e$10$2');

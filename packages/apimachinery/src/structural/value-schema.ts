@@ -48,7 +48,7 @@ export interface NumberRules {
   readonly multipleOf: number | undefined;
 }
 
-export interface Pattern {
+interface Pattern {
   readonly source: string;
   /** Compiled when it is first needed: large schemas have thousands. A text says why it cannot be. */
   readonly regexp: () => Re2 | string;

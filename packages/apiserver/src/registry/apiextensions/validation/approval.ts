@@ -4,20 +4,20 @@ import type { Definition } from './internal-form.ts';
 const ANNOTATION = 'api-approved.kubernetes.io';
 const WHY = 'see https://github.com/kubernetes/enhancements/pull/1111';
 
-export type ApprovalState = 'missing' | 'bypassed' | 'approved' | 'invalid';
+type ApprovalState = 'missing' | 'bypassed' | 'approved' | 'invalid';
 
 /** Groups of the community need an approval (KEP-1111): where it was given, or `unapproved` and why not. */
-export function isProtectedGroup(group: string): boolean {
+function isProtectedGroup(group: string): boolean {
   return ['k8s.io', 'kubernetes.io'].some((domain) => group === domain || group.endsWith(`.${domain}`));
 }
 
-export interface Approval {
+interface Approval {
   readonly state: ApprovalState;
   /** As the condition KubernetesAPIApprovalPolicyConformant says it. */
   readonly message: string;
 }
 
-export function approvalOf({ metadata }: Definition): Approval {
+function approvalOf({ metadata }: Definition): Approval {
   const value = metadata.annotations?.[ANNOTATION] ?? '';
   const must = `protected groups must have approval annotation ${goQuote(ANNOTATION)}`;
   if (value === '') return { state: 'missing', message: `${must}, ${WHY}` };
