@@ -33,7 +33,7 @@ export interface CompiledRule {
 }
 
 /** The schema that rules belong to. */
-export interface RuleScope {
+interface RuleScope {
   readonly schema: SchemaProps;
   /** The schema of a complete object: the root, or an embedded object. */
   readonly isResource: boolean;
