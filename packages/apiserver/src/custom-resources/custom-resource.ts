@@ -37,6 +37,8 @@ export interface CustomResource {
   readonly served: readonly CustomResourceVersion[];
   /** Those of all versions. */
   readonly selectableFields: (object: KubeObject) => Readonly<Record<string, string>>;
+  /** From now on nothing new is created. Watches go on: they are to see what is deleted. */
+  terminate(): void;
   /** An object as it was stored, in today's storage version: pruned and defaulted by today's schema. */
   upgrade(object: KubeObject): KubeObject;
 }
@@ -45,10 +47,12 @@ export function compileCustomResource(definition: Definition): CustomResource {
   const { spec, metadata } = definition;
   const stored = storageVersionOf(definition);
   const storageSchema = schemaOf(stored);
+  let terminating = definition.metadata.deletionTimestamp !== undefined;
+  const isTerminating = (): boolean => terminating;
   const versions = new Map(
     spec.versions.map((version) => [
       version.name,
-      compileVersion(definition, version, stored, storageSchema),
+      compileVersion(definition, version, stored, storageSchema, isTerminating),
     ]),
   );
   const storage = versions.get(stored.name) as CustomResourceVersion;
@@ -63,6 +67,9 @@ export function compileCustomResource(definition: Definition): CustomResource {
       for (const { strategy } of versions.values())
         Object.assign(fields, strategy.selectableFields?.(object));
       return fields;
+    },
+    terminate() {
+      terminating = true;
     },
     upgrade(object) {
       const { info } = storage;
@@ -92,13 +99,14 @@ function compileVersion(
   version: DefinitionVersion,
   stored: DefinitionVersion,
   storageSchema: Schema,
+  isTerminating: () => boolean,
 ): CustomResourceVersion {
   const info = rowOf(definition, version);
   const schema = version === stored ? storageSchema : schemaOf(version);
   const sameShape = JSON.stringify(version.schema) === JSON.stringify(stored.schema);
   return {
     info,
-    strategy: customStrategy(info, version, definition.metadata.deletionTimestamp !== undefined),
+    strategy: customStrategy(info, version, isTerminating),
     schema,
     openApiSchema: version.schema?.openAPIV3Schema,
     selectablePaths: (version.selectableFields ?? []).map(({ jsonPath }) => jsonPath.replace(/^\./, '')),

@@ -527,6 +527,24 @@ describe('a definition', () => {
     expect((await call('GET', '/apis/gone.com/v1/things')).body.items).toEqual([]);
   });
 
+  test('that is deleted tells who watches its objects, and ends the watch', async () => {
+    const name = await established(
+      definition({ group: 'told.com', plural: 'things', kind: 'Thing' }, [version('v1', {})]),
+    );
+    const things = '/apis/told.com/v1/namespaces/a/things';
+    await call('POST', things, { metadata: { name: 'one' } });
+    const response = await fetch(`${server.url}${things}?watch=true`);
+    await call('DELETE', `${CRDS}/${name}`);
+    const events = (await response.text())
+      .trim()
+      .split('\n')
+      .map((line) => JSON.parse(line) as { readonly type: string; readonly object: Body });
+    expect(events.map(({ type, object }) => [type, object.metadata.name])).toEqual([
+      ['ADDED', 'one'],
+      ['DELETED', 'one'],
+    ]);
+  });
+
   test('that changes: new defaults for old objects, other versions, no unserved ones', async () => {
     const v1 = version('v1', { spec: { type: 'object', properties: { a: { type: 'string' } } } });
     const name = await established(definition({ group: 'change.com', plural: 'cases', kind: 'Case' }, [v1]));

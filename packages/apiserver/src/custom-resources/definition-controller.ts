@@ -108,7 +108,7 @@ class Reconciler {
   readonly #queue: WorkQueue;
   readonly #clock: Clock;
   /** What is served of each definition, to know when that changes. */
-  readonly #installed = new Map<string, string>();
+  readonly #installed = new Map<string, { readonly served: string; readonly resource: CustomResource }>();
 
   constructor(registry: RegistryAccess, customResources: CustomResources, queue: WorkQueue, clock: Clock) {
     this.#registry = registry;
@@ -143,10 +143,13 @@ class Reconciler {
 
   #install(definition: Definition): void {
     const { spec, status, metadata } = definition;
-    const served = JSON.stringify([spec, status?.acceptedNames, metadata.uid, metadata.deletionTimestamp]);
-    if (this.#installed.get(metadata.name) === served) return;
-    this.#customResources.install(compileCustomResource(definition));
-    this.#installed.set(metadata.name, served);
+    const served = JSON.stringify([spec, status?.acceptedNames, metadata.uid]);
+    const installed = this.#installed.get(metadata.name);
+    if (installed?.served !== served) {
+      const resource = compileCustomResource(definition);
+      this.#customResources.install(resource);
+      this.#installed.set(metadata.name, { served, resource });
+    } else if (metadata.deletionTimestamp !== undefined) installed.resource.terminate();
   }
 
   async #cleanUp(definition: Definition): Promise<void> {

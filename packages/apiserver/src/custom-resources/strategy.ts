@@ -23,7 +23,7 @@ const ENVELOPE: ReadonlySet<string> = new Set(['apiVersion', 'kind', 'metadata']
 export function customStrategy(
   info: ResourceInfo,
   version: DefinitionVersion,
-  isTerminating: boolean,
+  isTerminating: () => boolean,
 ): Strategy<KubeObject> {
   const hasStatus = version.subresources?.status !== undefined;
   const validate = validatorOf(version);
@@ -33,7 +33,7 @@ export function customStrategy(
     type: info,
     allowUnconditionalUpdate: false,
     prepareForCreate(object) {
-      if (isTerminating) throw terminating(info);
+      if (isTerminating()) throw terminating(info);
       if (hasStatus) delete (object as unknown as Fields)['status'];
       object.metadata.generation = 1;
     },

@@ -137,6 +137,8 @@ export class WatchCache implements FeedSubscriber {
     this.#cancelBookmarks?.();
     this.#cancelDrop?.();
     this.#cancelReload?.();
+    // Who watches a resource that is served no more cannot ask again what it has missed.
+    this.#flush();
     for (const watcher of [...this.#watchers]) watcher.end(undefined);
   }
 
