@@ -63,7 +63,7 @@ export function definitionOf({
 /** The resource of a definition in one of its versions; by default the first. */
 export function resourceOf(
   { spec }: Definition,
-  version = spec.versions[0]?.name,
+  version: string | undefined = spec.versions[0]?.name,
 ): ResourceType<CustomObject> {
   const { group, names, scope } = spec;
   return resourceType<CustomObject>(group, version ?? '', names.plural, names.kind, scope === 'Namespaced');
