@@ -4,6 +4,11 @@ import { CLEANUP_FINALIZER } from '../../custom-resources/definition-controller.
 import { setCondition, state } from '../../custom-resources/definition-status.ts';
 import type { Strategy } from '../contract.ts';
 import { generationRules, statusStrategy } from '../strategy-parts.ts';
+import {
+  customResourceDefinitionWarnings,
+  validateCustomResourceDefinition,
+  validateCustomResourceDefinitionStatus,
+} from './validation/definition.ts';
 
 type Definition = apiextensionsv1.CustomResourceDefinition;
 
@@ -43,7 +48,10 @@ export const customResourceDefinitionStrategy: Strategy<Definition> = {
     if (definition.status !== undefined) definition.status = structuredClone(definition.status);
     rememberStorageVersion(definition);
   },
-  subresources: { status: statusStrategy() },
+  validate: (definition) => validateCustomResourceDefinition(definition),
+  validateUpdate: (definition, old) => validateCustomResourceDefinition(definition, { old }),
+  warnings: customResourceDefinitionWarnings,
+  subresources: { status: statusStrategy({ validateUpdate: validateCustomResourceDefinitionStatus }) },
   // The first deletion only marks it: its objects go first.
   mayBeRemoved: ({ metadata }) => metadata.deletionTimestamp !== undefined,
   prepareForDelete(definition, { clock }) {
