@@ -1,0 +1,11 @@
+/** CEL as Kubernetes uses it. */
+export { createCelEnvironment } from './environment.ts';
+export type { CelEnvironment, CelEnvironmentInit } from './environment.ts';
+export { CEL_CALL_COST_LIMIT, CEL_RUNTIME_COST_BUDGET, CelIssue, compileCel } from './program.ts';
+export type { CelEvaluation, CelProgram } from './program.ts';
+export { CelError } from './value/value.ts';
+export type { CelResult, CelValue } from './value/value.ts';
+export { compileValidationRules, RuleBudget } from './schema/validation-rules.ts';
+export type { RuleRunOptions, ValidationRules, ValidationRulesOptions } from './schema/validation-rules.ts';
+export { compileSchemaRules } from './schema/rule-compiler.ts';
+export type { RuleCompilation } from './schema/rule-compiler.ts';

@@ -1,0 +1,7 @@
+/** The units that costs are counted in (cel-go's common/cost.go). */
+export const LIST_COST = 10;
+export const MAP_COST = 30;
+/** For each character that is read or written. */
+export const TRAVERSAL_FACTOR = 0.1;
+/** For each character of a pattern. */
+export const REGEX_FACTOR = 0.25;
