@@ -32,7 +32,7 @@ export function wantedVersion(
   return type;
 }
 
-export function matchesRule(
+function matchesRule(
   { operations = [], apiGroups = [], apiVersions = [], resources = [], scope = '*' }: Rule,
   attributes: AdmissionAttributes,
   type: ResourceType<KubeObject>,

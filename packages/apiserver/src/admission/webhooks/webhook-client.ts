@@ -12,7 +12,7 @@ type ClientConfig = admissionregistrationv1.WebhookClientConfig;
 const MAX_ANSWER_BYTES = 8 * 1024 * 1024;
 const MAX_AGENTS = 100;
 
-export interface WebhookCall {
+interface WebhookCall {
   readonly clientConfig: ClientConfig;
   readonly body: object;
   /** Milliseconds. */
