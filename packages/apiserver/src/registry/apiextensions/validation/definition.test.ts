@@ -994,7 +994,10 @@ describe('hostile definitions', () => {
     return props;
   };
   test.each<[string, Definition]>([
-    ['fields without a type', withSchema(object(Object.fromEntries(many.map((name) => [name, {}]))))],
+    [
+      'fields without a type',
+      withSchema(object(Object.fromEntries(many.slice(0, 30_000).map((name) => [name, {}])))),
+    ],
     [
       'keys that are no fields',
       withSchema(object({ x: { type: 'array', items: object({}), [LIST_TYPE]: 'map', [LIST_KEYS]: many } })),

@@ -109,13 +109,14 @@ function specOptions(definition: Definition, options: DefinitionValidationOption
   const has = (holds: (schema: SchemaProps) => boolean): boolean =>
     schemas.some((schema) => someSchema(schema, holds));
   const stored = new Set(schemas.flatMap(expressionsOf));
+  const structural = schemas.filter((schema) => !isNonStructural(schema));
   const versions = definition.spec.versions as readonly Version[] | undefined;
   return {
     requireSchema:
       old === undefined || old.spec.versions.every(({ schema }) => schema?.openAPIV3Schema !== undefined),
-    requireStructuralSchema: !schemas.some(isNonStructural),
+    requireStructuralSchema: structural.length === schemas.length,
     requireValidPropertyType: !has(({ type }) => Boolean(type) && !OPENAPI_TYPES.includes(type as string)),
-    requirePrunedDefaults: !schemas.some((schema) => !isNonStructural(schema) && hasUnprunedDefaults(schema)),
+    requirePrunedDefaults: !structural.some(hasUnprunedDefaults),
     requireAtomicSetType: !has(isNonAtomicSet),
     requireMapListKeysMapSetValidation: !has((schema) => validateKeyedItems(schema, '').length > 0),
     conversion: conversionOptions(old?.spec.conversion, old !== undefined && isEstablished(old)),
