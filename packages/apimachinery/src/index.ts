@@ -13,6 +13,7 @@ export { toleratesTaint } from './tolerations.ts';
 export * from './quantity.ts';
 export * from './int-or-string.ts';
 export * from './time.ts';
+export * from './cel/index.ts';
 export * from './json-path.ts';
 export * from './json.ts';
 export { applyJsonPatch, jsonPatchUnknownFields, MAX_JSON_PATCH_OPERATIONS } from './patch/json-patch.ts';

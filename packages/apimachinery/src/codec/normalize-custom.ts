@@ -5,6 +5,7 @@
 import { createSchema, schemaOf, type FieldSchema, type Schema } from '@k8ts/api';
 import { isJsonObject } from '../json.ts';
 import type { JsonObject, MutableJsonObject } from '../json.ts';
+import { dropNulls } from '../schema/nulls.ts';
 import { pruneObject } from '../schema/prune.ts';
 import { coerceEmbeddedObjects } from '../structural/embedded-objects.ts';
 import { countMembers } from './json-scan.ts';
@@ -34,11 +35,11 @@ export function normalizeCustomObject(value: unknown, schema: Schema): Normalize
   const head: MutableJsonObject = {};
   for (const name of ENVELOPE) if (value[name] !== undefined) head[name] = value[name];
   const { object, strictErrors } = normalizeObject(head, envelope);
-  const coerced = coerceEmbeddedObjects({ ...value, ...object }, schema);
+  const pruned = pruneObject({ ...value, ...object }, schema);
+  const coerced = coerceEmbeddedObjects(dropNulls(pruned.object, schema), schema);
   if (coerced.error !== undefined) throw new DecodeError(`${coerced.error.field}: ${coerced.error.body}`);
-  const pruned = pruneObject(coerced.value as JsonObject, schema);
   return {
-    object: withoutAbsent(pruned.object, object),
+    object: withoutAbsent(coerced.value as JsonObject, object),
     strictErrors: [...strictErrors, ...coerced.strictErrors, ...pruned.strictErrors],
     members,
   };

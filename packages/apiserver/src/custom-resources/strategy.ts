@@ -1,15 +1,25 @@
 /** The rules of custom resources (apiextensions-apiserver/pkg/registry/customresource). */
 import type { Draft, KubeObject, ResourceInfo } from '@k8ts/api';
 import {
+  compileSchemaValidator,
+  compileStructuralSchema,
+  compileValidationRules,
   compileValueValidator,
   internalError,
   jsonEqual,
   methodNotSupported,
+  RuleBudget,
   StatusError,
+  validateListTypes,
   type FieldError,
   type JsonValue,
 } from '@k8ts/apimachinery';
 import type { ScaleAccess, Strategy } from '../registry/contract.ts';
+import {
+  finalizerWarnings,
+  validateScaleSpec,
+  validateScaleStatus,
+} from '../registry/apiextensions/validation/custom-objects.ts';
 import { columnsOf } from './columns.ts';
 import { fieldNames, setValueAt, valueAt } from './field-path.ts';
 import type { DefinitionVersion } from './rows.ts';
@@ -26,7 +36,7 @@ export function customStrategy(
   isTerminating: () => boolean,
 ): Strategy<KubeObject> {
   const hasStatus = version.subresources?.status !== undefined;
-  const validate = validatorOf(version);
+  const validators = validatorsOf(version);
   const scale = version.subresources?.scale;
   const selectableFields = selectableFieldsOf(version);
   return {
@@ -42,13 +52,14 @@ export function customStrategy(
       if (!sameContent(object, old, hasStatus))
         object.metadata.generation = (old.metadata.generation ?? 0) + 1;
     },
-    validate: (object) => validate(object, undefined),
-    validateUpdate: (object, old) => validate(object, old),
+    validate: (object) => validators.whole(object, undefined),
+    validateUpdate: (object, old) => validators.whole(object, old),
+    warnings: finalizerWarnings,
     subresources: hasStatus
       ? {
           status: {
             prepareForUpdate: keepAllButStatus,
-            validateUpdate: (object, old) => validate(object, old),
+            validateUpdate: (object, old) => validators.status(object, old),
           },
         }
       : {},
@@ -67,14 +78,66 @@ function terminating({ group, resource }: ResourceInfo): StatusError {
   });
 }
 
-function validatorOf(
-  version: DefinitionVersion,
-): (object: KubeObject, old: KubeObject | undefined) => readonly FieldError[] {
-  const schema = version.schema?.openAPIV3Schema;
-  if (schema === undefined) return () => [];
-  const validate = compileValueValidator(schema);
-  return (object, old) => validate(json(object), old === undefined ? {} : { old: json(old) });
+interface Validators {
+  whole(object: KubeObject, old: KubeObject | undefined): readonly FieldError[];
+  status(object: KubeObject, old: KubeObject): readonly FieldError[];
 }
+
+/** In upstream's order (pkg/registry/customresource: strategy.go, status_strategy.go, validator.go). */
+function validatorsOf({ schema, subresources }: DefinitionVersion): Validators {
+  const props = schema?.openAPIV3Schema;
+  const scale = subresources?.scale;
+  const scaleStatus = (object: KubeObject): readonly FieldError[] =>
+    scale === undefined ? [] : validateScaleStatus(object, scale);
+  const scaleAll = (object: KubeObject): readonly FieldError[] =>
+    scale === undefined ? [] : [...validateScaleSpec(object, scale), ...validateScaleStatus(object, scale)];
+  if (props === undefined) return { whole: scaleAll, status: scaleStatus };
+
+  const validateValue = compileValueValidator(props);
+  const structure = compileStructuralSchema(props);
+  const rules = compileValidationRules(props, { isRoot: true });
+  const statusProps = props.properties?.['status'];
+  const validateStatus = statusProps === undefined ? undefined : compileSchemaValidator(statusProps);
+  const withRules = (
+    errors: readonly FieldError[],
+    object: KubeObject,
+    old: KubeObject | undefined,
+  ): readonly FieldError[] => {
+    if (rules.isEmpty) return errors;
+    if (errors.some(({ type }) => BLOCKING.has(type))) return [...errors, RULES_NOT_CHECKED];
+    const before = old === undefined ? undefined : json(old);
+    return [...errors, ...rules.validate(json(object), before, '', new RuleBudget())];
+  };
+  return {
+    whole(object, old) {
+      const value = validateValue(json(object), old === undefined ? {} : { old: json(old) });
+      return withRules([...value, ...scaleAll(object)], object, old);
+    },
+    status(object, old) {
+      const [status, before] = [valueAt(object, ['status']), valueAt(old, ['status'])];
+      const value =
+        status === undefined || validateStatus === undefined
+          ? []
+          : validateStatus(status, { path: 'status', ...(before === undefined ? {} : { old: before }) });
+      const lists = validateListTypes(json(object), structure);
+      return withRules([...value, ...lists, ...scaleStatus(object)], object, old);
+    },
+  };
+}
+
+/** With these, rules would see what they do not expect. */
+const BLOCKING: ReadonlySet<FieldError['type']> = new Set([
+  'FieldValueNotSupported',
+  'FieldValueRequired',
+  'FieldValueTooLong',
+  'FieldValueTooMany',
+  'FieldValueTypeInvalid',
+]);
+const RULES_NOT_CHECKED: FieldError = {
+  type: 'FieldValueInvalid',
+  field: '<nil>',
+  body: 'Invalid value: null: some validation rules were not checked because the object was invalid; correct the existing errors to complete validation',
+};
 
 function json(object: unknown): JsonValue {
   return object as JsonValue;

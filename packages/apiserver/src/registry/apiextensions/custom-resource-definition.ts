@@ -1,5 +1,5 @@
 import { apiextensionsv1, type Draft } from '@k8ts/api';
-import { formatTime } from '@k8ts/apimachinery';
+import { compileSchemaRules, compileValidationRules, formatTime, RuleBudget } from '@k8ts/apimachinery';
 import { CLEANUP_FINALIZER } from '../../custom-resources/definition-controller.ts';
 import { setCondition, state } from '../../custom-resources/definition-status.ts';
 import type { Strategy } from '../contract.ts';
@@ -8,6 +8,7 @@ import {
   customResourceDefinitionWarnings,
   validateCustomResourceDefinition,
   validateCustomResourceDefinitionStatus,
+  type DefinitionValidationOptions,
 } from './validation/definition.ts';
 
 type Definition = apiextensionsv1.CustomResourceDefinition;
@@ -33,6 +34,12 @@ function rememberStorageVersion(definition: Draft<Definition>): void {
   if (!stored.includes(version)) stored.push(version);
 }
 
+const RULES: DefinitionValidationOptions = {
+  compileRules: ({ schema, isResource }) => compileSchemaRules(schema, isResource),
+  checkDefault: (schema, value, path, isResource) =>
+    compileValidationRules(schema, { isRoot: isResource }).validate(value, undefined, path, new RuleBudget()),
+};
+
 const generation = generationRules(apiextensionsv1.customResourceDefinitions);
 
 export const customResourceDefinitionStrategy: Strategy<Definition> = {
@@ -48,8 +55,8 @@ export const customResourceDefinitionStrategy: Strategy<Definition> = {
     if (definition.status !== undefined) definition.status = structuredClone(definition.status);
     rememberStorageVersion(definition);
   },
-  validate: (definition) => validateCustomResourceDefinition(definition),
-  validateUpdate: (definition, old) => validateCustomResourceDefinition(definition, { old }),
+  validate: (definition) => validateCustomResourceDefinition(definition, RULES),
+  validateUpdate: (definition, old) => validateCustomResourceDefinition(definition, { ...RULES, old }),
   warnings: customResourceDefinitionWarnings,
   subresources: { status: statusStrategy({ validateUpdate: validateCustomResourceDefinitionStatus }) },
   // The first deletion only marks it: its objects go first.
