@@ -170,13 +170,6 @@ describe('API operations of every kind', () => {
       example: () => ({ spec: { minAvailable: 1, selector: { matchLabels: { foo: 'bar' } } } }),
     }));
 
-  it('[sig-apps] DisruptionController should update/patch PodDisruptionBudget status [Conformance]', () =>
-    check({
-      type: policyv1.podDisruptionBudgets,
-      example: () => ({ spec: { minAvailable: 1, selector: { matchLabels: { foo: 'bar' } } } }),
-      status: { disruptedPods: { 'pod-1': '2026-01-01T00:00:00Z' } },
-    }));
-
   it('[sig-scheduling] SchedulerPreemption [Serial] PriorityClass endpoints verify PriorityClass endpoints can be operated with different HTTP methods [Conformance]', () =>
     check({ type: schedulingv1.priorityClasses, example: (index) => ({ value: index + 1 }) }));
 

@@ -2,6 +2,7 @@ import { clusterRoleAggregationController } from './clusterrole-aggregation-cont
 import type { ControllerDefinition } from './contract.ts';
 import { daemonSetController } from './daemonset/controller.ts';
 import { deploymentController } from './deployment/controller.ts';
+import { disruptionController } from './disruption/controller.ts';
 import { endpointSliceMirroringController } from './endpointslice-mirroring/controller.ts';
 import { endpointsController } from './endpoints/controller.ts';
 import { endpointSliceController } from './endpointslice/controller.ts';
@@ -11,6 +12,7 @@ import { nodeLifecycleController } from './node-lifecycle/controller.ts';
 import { taintEvictionController } from './node-lifecycle/taint-eviction-controller.ts';
 import { podGCController } from './pod-gc-controller.ts';
 import { replicaSetController, replicationController } from './replicaset/controller.ts';
+import { resourceQuotaController } from './resourcequota/controller.ts';
 import { rootCAPublisherController } from './root-ca-publisher-controller.ts';
 import { serviceAccountController } from './serviceaccount/service-account-controller.ts';
 import { serviceAccountTokenController } from './serviceaccount/tokens-controller.ts';
@@ -28,10 +30,12 @@ export const controllerRegistry: readonly ControllerDefinition[] = [
   replicationController,
   daemonSetController,
   statefulSetController,
+  disruptionController,
   endpointsController,
   endpointSliceController,
   endpointSliceMirroringController,
   garbageCollectorController,
+  resourceQuotaController,
   podGCController,
   nodeLifecycleController,
   taintEvictionController,

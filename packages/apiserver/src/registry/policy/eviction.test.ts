@@ -140,6 +140,63 @@ describe('an eviction', () => {
     });
   });
 
+  test('of a pod that is not ready needs no budget while enough others are healthy, or when that is allowed', async () => {
+    await run();
+    await http.call('PATCH', `${PODS}/p/status`, {
+      body: { status: { conditions: [{ type: 'Ready', status: 'False' }] } },
+      contentType: MERGE,
+    });
+    await budget({ disruptionsAllowed: 0, currentHealthy: 0, desiredHealthy: 1, expectedPods: 1 });
+    expect((await evict()).code).toBe(429);
+    const dryRun = { metadata: { name: 'p' }, deleteOptions: { dryRun: ['All'] } };
+    await http.call('PATCH', `${BUDGETS}/b`, {
+      body: { spec: { unhealthyPodEvictionPolicy: 'AlwaysAllow' } },
+      contentType: MERGE,
+    });
+    expect((await evict(dryRun)).body).toMatchObject({ status: 'Success' });
+    await http.call('PATCH', `${BUDGETS}/b`, {
+      body: { spec: { unhealthyPodEvictionPolicy: 'IfHealthyBudget' } },
+      contentType: MERGE,
+    });
+    expect((await evict(dryRun)).code).toBe(429);
+    await budget({ observedGeneration: 3, disruptionsAllowed: 0, currentHealthy: 1, desiredHealthy: 1 });
+    expect((await evict()).body).toMatchObject({ status: 'Success' });
+    const { body } = await http.call('GET', `${BUDGETS}/b`);
+    expect(body).not.toHaveProperty('status.disruptedPods'); // nothing was taken from the budget
+  });
+
+  test('waits until the budget has been computed for its newest version', async () => {
+    await run();
+    await budget({ observedGeneration: 0, disruptionsAllowed: 1, currentHealthy: 2, desiredHealthy: 1 });
+    expect((await evict()).body).toMatchObject({
+      code: 429,
+      details: {
+        retryAfterSeconds: 10,
+        causes: [
+          {
+            reason: 'DisruptionBudget',
+            message: 'The disruption budget b is still being processed by the server.',
+          },
+        ],
+      },
+    });
+  });
+
+  test('of a pod with several budgets is not possible', async () => {
+    await run();
+    await budget({ disruptionsAllowed: 1, currentHealthy: 2, desiredHealthy: 1 });
+    await http.call('POST', BUDGETS, {
+      body: { metadata: { name: 'c' }, spec: { minAvailable: 0, selector: {} } },
+    });
+    expect((await evict()).body).toMatchObject({
+      status: 'Failure',
+      code: 500,
+      message:
+        'This pod has more than one PodDisruptionBudget, which the eviction subresource does not support.',
+    });
+    expect((await read()).metadata.deletionTimestamp).toBeUndefined();
+  });
+
   test('changes nothing when it is only tried', async () => {
     await run();
     await budget({ disruptionsAllowed: 1, currentHealthy: 2, desiredHealthy: 1, expectedPods: 2 });
