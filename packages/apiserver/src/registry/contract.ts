@@ -95,7 +95,10 @@ export interface SubresourceStrategy<T extends KubeObject> {
 }
 
 export interface ScaleAccess<T extends KubeObject> {
-  replicas(object: T): number;
+  /** Undefined: the object does not say. It has no Scale to show then, and may be given replicas. */
+  replicas(object: T): number | undefined;
+  /** Where they are, for messages. Default `.spec.replicas`. */
+  readonly replicasPath?: string;
   statusReplicas(object: T): number;
   /** In string form, as the Scale's status shows it. */
   selector(object: T): string;

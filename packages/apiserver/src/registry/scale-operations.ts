@@ -1,6 +1,6 @@
 /** The scale subresource: an autoscaling/v1 Scale shows and sets the replicas of any kind that has some. */
 import { schemaOf, type Draft, type KubeObject } from '@k8ts/api';
-import { badRequest, invalid, notFound } from '@k8ts/apimachinery';
+import { badRequest, internalError, invalid, notFound } from '@k8ts/apimachinery';
 import type { RequestContext } from '../request/request-context.ts';
 import { objectResult, type Result } from '../request/result.ts';
 import type { ObjectRecord } from '../storage/object-record.ts';
@@ -18,6 +18,8 @@ interface Scale extends KubeObject {
 }
 
 const API_VERSION = 'autoscaling/v1';
+/** The replicas of an object that has none, for a patch to replace: the smallest int32. */
+const UNSET = -2_147_483_648;
 
 export async function getScale(
   served: ServedResource,
@@ -42,7 +44,9 @@ export async function writeScale(
   const outcome = await updateObject(scope, {
     draft: (old) => {
       const current = old as ObjectRecord;
-      const scale = wanted.scale(scaleOf(access, current.object));
+      const scale = wanted.scale(scaleOf(access, current.object, UNSET));
+      if (scale.spec?.replicas === UNSET)
+        throw badRequest(`the spec replicas field ${pathOf(access)} cannot be empty`);
       check(scale, scope.name);
       const draft = structuredClone(current.object) as Draft<KubeObject>;
       const { resourceVersion } = scale.metadata;
@@ -118,9 +122,15 @@ function check(scale: Scale, name: string): void {
     ]);
 }
 
-function scaleOf(access: ScaleAccess<KubeObject>, object: KubeObject): Scale {
+function pathOf({ replicasPath = '.spec.replicas' }: ScaleAccess<KubeObject>): string {
+  return JSON.stringify(replicasPath);
+}
+
+function scaleOf(access: ScaleAccess<KubeObject>, object: KubeObject, unset?: number): Scale {
   const { name, namespace, uid, resourceVersion, creationTimestamp } = object.metadata;
-  const replicas = access.replicas(object);
+  const replicas = access.replicas(object) ?? unset;
+  if (replicas === undefined)
+    throw internalError(new Error(`the spec replicas field ${pathOf(access)} does not exist`));
   const selector = access.selector(object);
   return {
     kind: 'Scale',
