@@ -99,11 +99,11 @@ describe('custom objects of the official JavaScript client', () => {
     const { resources } = await api.getAPIResources({ group: GROUP, version: 'v1' });
     expect(resources.map(({ name, namespaced: isNamespaced }) => [name, isNamespaced])).toEqual([
       ['crontabs', true],
-      ['crontabs/scale', true],
       ['crontabs/status', true],
+      ['crontabs/scale', true],
       ['sites', false],
-      ['sites/scale', false],
       ['sites/status', false],
+      ['sites/scale', false],
     ]);
   });
 

@@ -1,6 +1,6 @@
 /** The columns that a definition asks for (apiextensions-apiserver/pkg/registry/customresource/tableconvertor). */
 import type { apiextensionsv1, KubeObject } from '@k8ts/api';
-import { parseJsonPath, type JsonPath, type JsonValue } from '@k8ts/apimachinery';
+import { canonicalTime, parseJsonPath, type JsonPath, type JsonValue } from '@k8ts/apimachinery';
 import { nameColumn } from '../printing/cells.ts';
 import type { Column } from '../printing/contract.ts';
 import { timeSince } from '../printing/human-duration.ts';
@@ -31,10 +31,11 @@ function columnOf(asked: Asked): Column<KubeObject> {
   };
 }
 
+/** The first of what the path finds. */
 function cellOf(type: string, path: JsonPath, object: JsonValue, now: number): Cell {
-  const found = path.find(object);
-  const [first] = found;
-  if (first === undefined || first === null) return null;
+  const [first] = path.find(object);
+  if (first === undefined) return null;
+  if (type === 'string') return textOf(first);
   switch (type) {
     case 'integer':
       return typeof first === 'number' ? Math.trunc(first) : null;
@@ -44,18 +45,21 @@ function cellOf(type: string, path: JsonPath, object: JsonValue, now: number): C
       return typeof first === 'boolean' ? first : null;
     case 'date':
       return typeof first === 'string' ? dateCell(first, now) : null;
-    case 'string':
-      return found.map(textOf).join(' ');
     default:
       return null;
   }
 }
 
 function dateCell(text: string, now: number): string {
-  return Number.isNaN(Date.parse(text)) ? '<invalid>' : timeSince(text, now);
+  try {
+    // Go reads the word null as it reads nothing.
+    return timeSince(text === 'null' || text === '' ? undefined : canonicalTime(text), now);
+  } catch {
+    return '<invalid>';
+  }
 }
 
 function textOf(value: JsonValue): string {
   if (typeof value === 'string') return value;
-  return value === null ? '<nil>' : JSON.stringify(value);
+  return value === null ? '<no value>' : JSON.stringify(value);
 }

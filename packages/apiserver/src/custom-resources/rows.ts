@@ -57,10 +57,10 @@ function subresourcesOf(
     deprecation: '',
   });
   return [
+    ...(subresources?.status === undefined ? [] : [row('status', { group, version: name, kind })]),
     ...(subresources?.scale === undefined
       ? []
       : [row('scale', { group: 'autoscaling', version: 'v1', kind: 'Scale' })]),
-    ...(subresources?.status === undefined ? [] : [row('status', { group, version: name, kind })]),
   ];
 }
 

@@ -5,7 +5,6 @@ import {
   compileStructuralSchema,
   compileValidationRules,
   compileValueValidator,
-  internalError,
   jsonEqual,
   methodNotSupported,
   RuleBudget,
@@ -186,14 +185,8 @@ function scaleAccess({
     return typeof value === 'number' ? value : undefined;
   };
   return {
-    replicas(object) {
-      const replicas = count(object, spec);
-      if (replicas === undefined)
-        throw internalError(
-          new Error(`the spec replicas field ${JSON.stringify(specReplicasPath)} does not exist`),
-        );
-      return replicas;
-    },
+    replicas: (object) => count(object, spec),
+    replicasPath: specReplicasPath,
     statusReplicas: (object) => count(object, status) ?? 0,
     selector(object) {
       const value = selector === undefined ? undefined : valueAt(object, selector);
