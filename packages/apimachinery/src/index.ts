@@ -11,6 +11,21 @@ export * from './fields.ts';
 export { matchesNode, matchesNodeSelectorTerm, requiredNodeMatcher } from './node-selector.ts';
 export { toleratesTaint } from './tolerations.ts';
 export * from './quantity.ts';
+export {
+  addAmounts,
+  aggregateContainerResources,
+  amountsOf,
+  maxAmounts,
+  quantityOf,
+  resourceListOf,
+  sameAmounts,
+  usePodLevelResources,
+} from './resource-amounts.ts';
+export type { Amounts, ReadonlyAmounts, ResourceList } from './resource-amounts.ts';
+export { isExtendedResource, isHugePages, isNativeResource } from './resource-names.ts';
+export type { QuotaEvaluator, QuotaOperation } from './quota/contract.ts';
+export { quotaEvaluatorOf } from './quota/evaluators.ts';
+export { isInScope } from './quota/matching.ts';
 export * from './int-or-string.ts';
 export * from './time.ts';
 export * from './cel/index.ts';

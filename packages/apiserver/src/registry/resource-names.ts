@@ -1,13 +1,16 @@
 /** Which resource names (`cpu`, `requests.storage`, `nvidia.com/gpu`) may stand where (pkg/apis/core/helper). */
 import {
-  isQualifiedName,
   invalidValue,
+  isExtendedResource,
+  isHugePages,
+  isNativeResource,
+  isQualifiedName,
+  quantityOf,
   quantitySign,
   scaledQuantity,
   type FieldError,
 } from '@k8ts/apimachinery';
 import { messages, NOT_INTEGER, NOT_NEGATIVE } from './field-rules.ts';
-import { quantityOf } from './quantities.ts';
 
 const COMPUTE = ['cpu', 'memory', 'ephemeral-storage'];
 const OBJECT_COUNTS = [
@@ -39,20 +42,12 @@ const QUOTA: ReadonlySet<string> = new Set([
 ]);
 const STANDARD: ReadonlySet<string> = new Set([...QUOTA, 'storage']);
 
-export const isHugePages = (name: string): boolean => name.startsWith('hugepages-');
 const isQuotaHugePages = (name: string): boolean =>
   isHugePages(name) || name.startsWith('requests.hugepages-');
 const isUnqualified = (name: string): boolean => !name.includes('/');
 
-/** In the `*kubernetes.io/` namespace, where names without a namespace are too. */
-const isNativeResource = (name: string): boolean => isUnqualified(name) || name.includes('kubernetes.io/');
 export const isOvercommitAllowed = (name: string): boolean => isNativeResource(name) && !isHugePages(name);
 export const isStandardQuotaResource = (name: string): boolean => QUOTA.has(name) || isQuotaHugePages(name);
-
-function isExtendedResource(name: string): boolean {
-  if (isNativeResource(name) || name.startsWith('requests.')) return false;
-  return isQualifiedName(`requests.${name}`).length === 0;
-}
 
 const isIntegerResource = (name: string): boolean => INTEGER.has(name) || isExtendedResource(name);
 

@@ -4,12 +4,12 @@ import {
   invalidValue,
   isPathSegmentName,
   notSupported,
+  quantityOf,
   quantitySign,
   required,
   type FieldError,
 } from '@k8ts/apimachinery';
 import { dnsLabel, messages } from '../field-rules.ts';
-import { quantityOf } from '../quantities.ts';
 import { validateContainerResourceName } from '../resource-names.ts';
 
 type Metric = autoscalingv2.MetricSpec;

@@ -6,13 +6,15 @@ import {
   invalidValue,
   isQualifiedName,
   parseQuantity,
+  quantityOf,
   quantityToNumber,
   required,
   type FieldError,
+  type ResourceList,
 } from '@k8ts/apimachinery';
 import type { Strategy } from '../contract.ts';
 import { each, messages } from '../field-rules.ts';
-import { compareAmounts, quantityOf, roundUpToMilli, type ResourceList } from '../quantities.ts';
+import { compareAmounts, roundUpToMilli } from '../quantities.ts';
 import {
   isOvercommitAllowed,
   validateContainerResourceName,

@@ -5,6 +5,7 @@ import {
   isQualifiedName,
   key,
   notSupported,
+  quantityOf,
   quantitySign,
   required,
   type FieldError,
@@ -12,7 +13,7 @@ import {
 import { persistentVolumeClaimColumns } from '../../printing/columns/core.ts';
 import type { Strategy } from '../contract.ts';
 import { immutable, messages } from '../field-rules.ts';
-import { compareAmounts, quantityOf, roundUpToMilli } from '../quantities.ts';
+import { compareAmounts, roundUpToMilli } from '../quantities.ts';
 import { validateResourceQuantity } from '../resource-names.ts';
 import { semanticEqual } from '../semantic-equal.ts';
 import { keepField, statusStrategy } from '../strategy-parts.ts';

@@ -7,6 +7,7 @@ import {
   key,
   nameIsDNSSubdomain,
   notSupported,
+  quantityOf,
   quantitySign,
   required,
   type FieldError,
@@ -15,7 +16,7 @@ import { persistentVolumeColumns } from '../../printing/columns/core.ts';
 import type { Strategy } from '../contract.ts';
 import { dnsLabel, dnsSubdomain, immutable, messages, NOT_POSITIVE } from '../field-rules.ts';
 import { nodeLabelWarning } from '../node-label-warnings.ts';
-import { quantityOf, roundUpToMilli } from '../quantities.ts';
+import { roundUpToMilli } from '../quantities.ts';
 import { fieldComparison, semanticEqual } from '../semantic-equal.ts';
 import { keepField, statusStrategy } from '../strategy-parts.ts';
 import { BETA_STORAGE_CLASS } from './persistent-volume-claim.ts';

@@ -8,6 +8,7 @@ import {
   nameIsDNSLabel,
   nameIsDNSSubdomain,
   notSupported,
+  quantityOf,
   quantitySign,
   required,
   tooLong,
@@ -15,7 +16,6 @@ import {
   type FieldError,
 } from '@k8ts/apimachinery';
 import { messages, NOT_POSITIVE } from '../../field-rules.ts';
-import { quantityOf } from '../../quantities.ts';
 
 const ACCESS_MODES: readonly string[] = [
   'ReadOnlyMany',

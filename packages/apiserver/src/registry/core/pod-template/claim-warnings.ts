@@ -1,6 +1,5 @@
 import type { corev1 } from '@k8ts/api';
-import { goQuote, scaledQuantity } from '@k8ts/apimachinery';
-import { quantityOf } from '../../quantities.ts';
+import { goQuote, quantityOf, scaledQuantity } from '@k8ts/apimachinery';
 
 /** Bytes come whole. */
 export function fractionalStorageWarnings(

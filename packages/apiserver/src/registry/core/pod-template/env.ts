@@ -7,12 +7,12 @@ import {
   isRelaxedEnvVarName,
   nameIsDNSSubdomain,
   notSupported,
+  quantityOf,
   quantitySign,
   required,
   type FieldError,
 } from '@k8ts/apimachinery';
 import { dnsLabel, each, messages, qualifiedName } from '../../field-rules.ts';
-import { quantityOf } from '../../quantities.ts';
 import { pathWithoutBacksteps } from './paths.ts';
 
 const ENV_FIELDS = [

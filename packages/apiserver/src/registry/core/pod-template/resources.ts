@@ -1,14 +1,17 @@
 /** Requests and limits of containers and pods. */
 import type { corev1 } from '@k8ts/api';
 import {
+  aggregateContainerResources,
   compareQuantities,
   duplicate,
   forbiddenField,
   formatQuantity,
   invalidValue,
+  isHugePages,
   notFoundField,
   notSupported,
   parseQuantity,
+  quantityOf,
   quantitySign,
   quantityValue,
   required,
@@ -16,9 +19,8 @@ import {
   type FieldError,
 } from '@k8ts/apimachinery';
 import { dnsLabel, each } from '../../field-rules.ts';
-import { aggregateContainerResources, compareAmounts, quantityOf } from '../../quantities.ts';
+import { compareAmounts } from '../../quantities.ts';
 import {
-  isHugePages,
   isOvercommitAllowed,
   validateContainerResourceName,
   validateResourceName,

@@ -6,6 +6,7 @@ import {
   invalidValue,
   nameIsDNSSubdomain,
   notSupported,
+  quantityOf,
   quantitySign,
   required,
   validateAnnotations,
@@ -13,7 +14,6 @@ import {
   type FieldError,
 } from '@k8ts/apimachinery';
 import { dnsLabel, messages } from '../../field-rules.ts';
-import { quantityOf } from '../../quantities.ts';
 import { validateClaimSpec, validateCsiDriverName } from './claim-spec.ts';
 import type { Volumes } from './mounts.ts';
 import { localDescendingPath, pathWithoutBacksteps } from './paths.ts';

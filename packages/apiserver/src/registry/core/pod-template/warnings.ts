@@ -1,9 +1,8 @@
 /** What is legal in a pod and probably not meant (pkg/api/pod/warnings.go). */
 import type { corev1 } from '@k8ts/api';
-import { child, goQuote, isValidLabelValue, key, scaledQuantity } from '@k8ts/apimachinery';
+import { child, goQuote, isValidLabelValue, key, quantityOf, scaledQuantity } from '@k8ts/apimachinery';
 import { ipWarnings } from '../../ip-addresses.ts';
 import { nodeLabelWarning } from '../../node-label-warnings.ts';
-import { quantityOf } from '../../quantities.ts';
 import { APP_ARMOR_CONTAINER, SECCOMP_CONTAINER, SECCOMP_POD } from './annotations.ts';
 import { volumeWarnings } from './volume-warnings.ts';
 import { containersWithPaths } from './walk.ts';

@@ -1,7 +1,7 @@
 /** Defaults that only pods get, not pod templates (SetDefaults_Pod). */
 import type { corev1, Draft } from '@k8ts/api';
-import { formatQuantity } from '@k8ts/apimachinery';
-import { aggregateContainerResources, roundUpToMilli } from '../../quantities.ts';
+import { aggregateContainerResources, formatQuantity } from '@k8ts/apimachinery';
+import { roundUpToMilli } from '../../quantities.ts';
 import { roundUpResources, setPodSpecDefaults } from '../pod-template/defaults.ts';
 
 export function setPodDefaults(pod: Draft<corev1.Pod>): void {

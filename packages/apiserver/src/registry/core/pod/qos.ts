@@ -1,7 +1,13 @@
 /** The pod's quality of service class, from its CPU and memory (helper/qos.ComputePodQOS). */
 import type { corev1 } from '@k8ts/api';
-import { compareQuantities, quantitySign } from '@k8ts/apimachinery';
-import { addList, type Amounts, type ResourceList } from '../../quantities.ts';
+import {
+  addAmounts,
+  compareQuantities,
+  quantityOf,
+  quantitySign,
+  type Amounts,
+  type ResourceList,
+} from '@k8ts/apimachinery';
 
 type Resources = { readonly requests?: ResourceList; readonly limits?: ResourceList };
 
@@ -35,10 +41,9 @@ function addCompute(sum: Amounts, list: ResourceList | undefined): number {
   for (const name of ['cpu', 'memory']) {
     const amount = list?.[name];
     if (amount === undefined) continue;
-    const own: Amounts = new Map();
-    addList(own, { [name]: amount });
-    if (quantitySign([...own.values()][0] as never) <= 0) continue;
-    addList(sum, { [name]: amount });
+    const own = quantityOf(amount);
+    if (quantitySign(own) <= 0) continue;
+    addAmounts(sum, new Map([[name, own]]));
     count++;
   }
   return count;
