@@ -135,7 +135,10 @@ export interface HandlerOptions {
 /** `of` gives the same informer for the same resource and selector. Informers start with the factory. */
 export interface InformerFactory extends AsyncDisposable {
   of<T extends KubeObject>(type: ResourceType<T>, options?: InformerOptions): Informer<T>;
-  /** Stops the informer of a resource that is no longer served and forgets it; does nothing when there is none. */
+  /**
+   * Stops the informer of a resource that is no longer served and forgets it. Does nothing when there is none, or while
+   * somebody has a handler: the last one who leaves stops it.
+   */
   stop(type: ResourceType<KubeObject>, options?: InformerOptions): Promise<void>;
   /** Starts those not yet started. */
   start(): void;

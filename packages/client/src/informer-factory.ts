@@ -59,7 +59,7 @@ export function createInformerFactory(options: InformerFactoryOptions): Informer
     stop: async (type, selection = {}) => {
       const key = entryKey(type, selection);
       const entry = entries.get(key);
-      if (entry === undefined) return;
+      if (entry === undefined || entry.informer.hasHandlers) return;
       entries.delete(key);
       const stopped = entry.scope?.[Symbol.asyncDispose]() ?? Promise.resolve();
       stopping.add(stopped);

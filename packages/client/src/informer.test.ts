@@ -290,4 +290,14 @@ describe('informer', () => {
     await factory.stop(corev1.secrets);
     expect(api.watcherCount).toBe(1);
   });
+
+  it('goes on for those who still have a handler', async () => {
+    const registration = factory.of(corev1.secrets).addHandler({});
+    await start();
+    await factory.stop(corev1.secrets);
+    expect(api.watcherCount).toBe(1);
+    registration[Symbol.dispose]();
+    await factory.stop(corev1.secrets);
+    expect(api.watcherCount).toBe(0);
+  });
 });

@@ -56,6 +56,11 @@ export class SharedInformer<T extends KubeObject> implements Informer<T> {
     return this.#synced;
   }
 
+  /** Somebody would miss it. */
+  get hasHandlers(): boolean {
+    return this.#registrations.size > 0;
+  }
+
   addIndex(index: string, values: (object: T) => readonly string[]): void {
     this.#objects.addIndex(index, values);
   }

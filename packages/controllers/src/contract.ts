@@ -75,6 +75,8 @@ export interface ControllerOptions {
   readonly unhealthyZoneThreshold?: number;
   /** `--max-endpoints-per-slice`. Default 100. */
   readonly maxEndpointsPerSlice?: number;
+  /** `--resource-quota-sync-period`: between full counts of all quotas. Default 5 min. */
+  readonly resourceQuotaSyncPeriod?: number;
   /** `--enable-garbage-collector` waits this long between looks for new resource types. Default 30 s. */
   readonly discoveryPeriod?: number;
 }

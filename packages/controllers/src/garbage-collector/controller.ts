@@ -7,10 +7,13 @@ import type { DiscoveredResource } from '@k8ts/client';
 import type { Controller, ControllerContext, ControllerDefinition } from '../contract.ts';
 import { eventsRule, rule } from '../permissions.ts';
 import { identityOf } from '../object-identity.ts';
+import { ResourceMonitors } from '../resource-monitors.ts';
 import { AbsentOwners } from './absent-owners.ts';
 import { FOREGROUND, ORPHAN, OwnerGraph, blockingDependents } from './graph.ts';
 import type { GraphNode } from './graph.ts';
-import { Monitors } from './monitors.ts';
+
+/** Events own nothing, belong to nobody for long, and are too many. */
+const IGNORED: ReadonlySet<string> = new Set(['events.', 'events.events.k8s.io']);
 
 /** How often the resource types are looked at, unless told otherwise. */
 const DISCOVERY_PERIOD = 30_000;
@@ -35,7 +38,7 @@ export const garbageCollectorController: ControllerDefinition = {
 class GarbageCollector implements Controller {
   readonly #context: ControllerContext;
   readonly #graph: OwnerGraph;
-  readonly #monitors: Monitors;
+  readonly #monitors: ResourceMonitors;
   readonly #absent = new AbsentOwners();
   /** By apiVersion and kind, as owner references name them; every version, not only the preferred ones. */
   #kinds: ReadonlyMap<string, DiscoveredResource> = new Map();
@@ -47,8 +50,12 @@ class GarbageCollector implements Controller {
       attemptToDelete: (uid) => queue.add(`delete/${uid}`),
       attemptToOrphan: (uid) => queue.add(`orphan/${uid}`),
     });
-    this.#monitors = new Monitors(context, {
-      observed: (type, object) => this.#graph.observe(type, object.metadata),
+    this.#monitors = new ResourceMonitors(context, {
+      wants: ({ group, resource, verbs }) =>
+        !IGNORED.has(`${resource}.${group}`) &&
+        ['delete', 'list', 'watch'].every((verb) => verbs.includes(verb)),
+      added: (type, object) => this.#graph.observe(type, object.metadata),
+      updated: (type, object) => this.#graph.observe(type, object.metadata),
       deleted: (type, object) => {
         const { uid, name, namespace = '' } = object.metadata;
         if (uid === undefined) return;

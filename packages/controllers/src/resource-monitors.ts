@@ -1,40 +1,46 @@
 import type { KubeObject, ResourceType } from '@k8ts/api';
 import { formatGroupVersion } from '@k8ts/apimachinery';
 import { abortable, sleep } from '@k8ts/base';
-import type { DiscoveredResource, Discovery, Informer } from '@k8ts/client';
+import type { DiscoveredResource, Discovery, Informer, InformerOptions } from '@k8ts/client';
 
-import type { ControllerContext } from '../contract.ts';
+import type { ControllerContext } from './contract.ts';
 
-export interface MonitorEvents {
-  observed(type: ResourceType<KubeObject>, object: KubeObject): void;
-  deleted(type: ResourceType<KubeObject>, object: KubeObject): void;
+export interface MonitorRules {
+  /** Which types are watched. */
+  wants(type: DiscoveredResource): boolean;
+  /** Whether more than the metadata is watched. Absent: no. */
+  wholeObjects?(type: ResourceType<KubeObject>): boolean;
+  added?(type: ResourceType<KubeObject>, object: KubeObject): void;
+  updated?(type: ResourceType<KubeObject>, object: KubeObject, previous: KubeObject): void;
+  deleted?(type: ResourceType<KubeObject>, object: KubeObject): void;
   /** The type is no longer part of the API. */
-  unserved(type: ResourceType<KubeObject>): void;
+  unserved?(type: ResourceType<KubeObject>): void;
 }
 
-interface Monitor {
+export interface Monitor {
   readonly type: DiscoveredResource;
   readonly informer: Informer<KubeObject>;
-  readonly registration: Disposable;
 }
 
-/** Events own nothing, belong to nobody for long, and are too many. */
-const IGNORED: ReadonlySet<string> = new Set(['events.', 'events.events.k8s.io']);
+interface Entry extends Monitor {
+  readonly options: InformerOptions;
+  readonly registration: Disposable;
+}
 
 /** One type whose API does not answer must not hold up all others for longer than this. */
 const SYNC_TIMEOUT = 30_000;
 
-/** Watches the metadata of all objects that can be deleted, whatever their kind. */
-export class Monitors {
+/** Informers for all types that the rules want, built-in or custom; they come and go with discovery. */
+export class ResourceMonitors {
   readonly #context: ControllerContext;
-  readonly #events: MonitorEvents;
-  readonly #monitors = new Map<string, Monitor>();
+  readonly #rules: MonitorRules;
+  readonly #monitors = new Map<string, Entry>();
   #started = false;
   readonly #waiters = new Set<() => void>();
 
-  constructor(context: ControllerContext, events: MonitorEvents) {
+  constructor(context: ControllerContext, rules: MonitorRules) {
     this.#context = context;
-    this.#events = events;
+    this.#rules = rules;
   }
 
   /** Begins to watch what is new and ceases to watch what is gone. What could not be discovered stays as it is. */
@@ -43,32 +49,37 @@ export class Monitors {
     const wanted = new Map<string, DiscoveredResource>();
     for (const type of resources) {
       const key = `${type.resource}.${type.group}`;
-      if (!type.preferred || IGNORED.has(key)) continue;
-      if (['delete', 'list', 'watch'].every((verb) => type.verbs.includes(verb))) wanted.set(key, type);
+      if (type.preferred && this.#rules.wants(type)) wanted.set(key, type);
     }
-    for (const [key, { type, registration }] of [...this.#monitors]) {
+    for (const [key, { type, options, registration }] of [...this.#monitors]) {
       const now = wanted.get(key);
       if (now?.version === type.version || failures.has(formatGroupVersion(type))) continue;
       this.#monitors.delete(key);
       registration[Symbol.dispose]();
-      await informers.stop(type, { metadataOnly: true });
+      await informers.stop(type, options);
       // A new preferred version shows the same objects again, under the same UIDs.
-      if (now === undefined) this.#events.unserved(type);
+      if (now === undefined) this.#rules.unserved?.(type);
     }
     for (const [key, type] of wanted) {
       if (this.#monitors.has(key)) continue;
-      const informer = informers.of<KubeObject>(type, { metadataOnly: true });
+      const options = this.#rules.wholeObjects?.(type) === true ? {} : { metadataOnly: true };
+      const informer = informers.of<KubeObject>(type, options);
       const registration = informer.addHandler({
-        added: (object) => this.#events.observed(type, object),
-        updated: (object) => this.#events.observed(type, object),
-        deleted: (object) => this.#events.deleted(type, object),
+        added: (object) => this.#rules.added?.(type, object),
+        updated: (object, previous) => this.#rules.updated?.(type, object, previous),
+        deleted: (object) => this.#rules.deleted?.(type, object),
       });
-      this.#monitors.set(key, { type, informer, registration });
+      this.#monitors.set(key, { type, informer, options, registration });
     }
     informers.start();
     this.#started = true;
     for (const waiter of this.#waiters) waiter();
     this.#waiters.clear();
+  }
+
+  /** What is watched now. */
+  get all(): Iterable<Monitor> {
+    return this.#monitors.values();
   }
 
   /** Resolves when all types have been listed, or have had long enough to be. */
