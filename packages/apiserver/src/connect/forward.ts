@@ -9,7 +9,7 @@ import { errorMessage } from '@k8ts/base';
 import type { RequestContext } from '../request/request-context.ts';
 import type { RawResult, Result, UpgradeResult } from '../request/result.ts';
 import type { Backend } from './dial.ts';
-import { rewriteLink, rewriteLinks } from './proxied-links.ts';
+import { rewriteLink } from './proxied-links.ts';
 
 /** Between two neighbours only (RFC 9110, 7.6.1), or about the client's credentials. */
 const NOT_FORWARDED = new Set([
@@ -62,7 +62,7 @@ async function fetchFrom(context: RequestContext, target: ForwardTarget): Promis
     if (value === undefined || name === 'content-type' || NOT_FORWARDED.has(name)) continue;
     headers[name] = value;
   }
-  const body = target.prefix === undefined ? response : linkedBody(context, target, response, headers);
+  const body = target.prefix === undefined ? response : await linkedBody(context, target, response, headers);
   return {
     kind: 'raw',
     code: response.statusCode ?? 502,
@@ -73,12 +73,12 @@ async function fetchFrom(context: RequestContext, target: ForwardTarget): Promis
 }
 
 /** The body for the client, with the headers that differ from the backend's. */
-function linkedBody(
+async function linkedBody(
   context: RequestContext,
   { backend, prefix = '' }: ForwardTarget,
   response: IncomingMessage,
   headers: Record<string, string | readonly string[]>,
-): Readable {
+): Promise<Readable> {
   const page = { prefix, authority: backend.authority, requestHost: hostOf(context) };
   const { location } = response.headers;
   if (location !== undefined) {
@@ -87,6 +87,7 @@ function linkedBody(
   }
   const [mediaType = ''] = (response.headers['content-type'] ?? '').split(';');
   if (mediaType.trim() !== 'text/html' || context.method === 'HEAD') return response;
+  const { rewriteLinks } = await import('./proxied-html.ts');
   const rewritten = rewriteLinks(response, response.headers['content-encoding'] ?? '', page);
   if (rewritten === undefined) return response;
   delete headers['content-length'];

@@ -2,7 +2,8 @@ import { Readable } from 'node:stream';
 import { buffer } from 'node:stream/consumers';
 import { deflateRawSync, gunzipSync, gzipSync, inflateRawSync } from 'node:zlib';
 import { describe, expect, test } from 'vitest';
-import { rewriteLink, rewriteLinks, type ProxiedPage } from './proxied-links.ts';
+import { rewriteLinks } from './proxied-html.ts';
+import { rewriteLink, type ProxiedPage } from './proxied-links.ts';
 
 const PREFIX = '/api/v1/namespaces/a/services/http:web:80/proxy';
 const PAGE: ProxiedPage = { prefix: PREFIX, authority: '10.0.0.1:80', requestHost: 'localhost:8001' };
