@@ -215,8 +215,8 @@ describe('a custom resource', () => {
         shortNames: ['wd'],
         categories: ['all'],
       },
-      { name: 'widgets/scale', group: 'autoscaling', version: 'v1', kind: 'Scale' },
       { name: 'widgets/status', kind: 'Widget' },
+      { name: 'widgets/scale', group: 'autoscaling', version: 'v1', kind: 'Scale' },
     ]);
     expect((await call('GET', '/apis')).body.groups.map(({ name }) => name)).toContain('example.com');
     const aggregated = await call('GET', '/apis', undefined, {
@@ -387,7 +387,7 @@ describe('a custom resource', () => {
       ['Ports', 'string', 1],
       ['Age', 'date', 0],
     ]);
-    expect(body.rows[0]?.cells).toEqual(['shown', 7, 'x y', expect.stringMatching(/^\d+s$/)]);
+    expect(body.rows[0]?.cells).toEqual(['shown', 7, 'x', expect.stringMatching(/^\d+s$/)]);
   });
 
   test.each([
