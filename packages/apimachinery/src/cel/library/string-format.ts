@@ -1,6 +1,6 @@
 /**
  * `'%s is %d'.format([a, b])`: the clauses of cel-go's strings extension, version 2. `%f` and `%e` print as its en_US
- * does: `1,234.500000`, `1.500000 × 10⁰³`.
+ * does: `1,234.500000`, `1.500000×10⁰³`.
  */
 import { goQuote } from '../../go-quote.ts';
 import { convert, formatDouble } from '../value/conversion.ts';
@@ -215,7 +215,7 @@ function scientific(value: number, precision: number): string {
   const [digits = '', exponent = '0'] = value.toExponential(Math.min(precision, 100)).split('e');
   const power = Math.abs(Number(exponent)).toString().padStart(2, '0');
   const raised = [...power].map((digit) => SUPERSCRIPTS[Number(digit)] as string).join('');
-  return `${digits}\u202f×\u202f10${Number(exponent) < 0 ? '⁻' : ''}${raised}`;
+  return `${digits}×10${Number(exponent) < 0 ? '⁻' : ''}${raised}`;
 }
 
 function textOf(value: CelValue): string {

@@ -23,10 +23,10 @@ export function checkedUint(value: bigint): CelUint | CelError {
   return value > UINT64_MAX || value < 0n ? UINT_OVERFLOW : new CelUint(value);
 }
 
-export function checkedTimestamp(nanoseconds: bigint): CelTimestamp | CelError {
+export function checkedTimestamp(nanoseconds: bigint, zone = 0): CelTimestamp | CelError {
   return nanoseconds > MAX_TIMESTAMP || nanoseconds < MIN_TIMESTAMP
     ? TIMESTAMP_OVERFLOW
-    : new CelTimestamp(nanoseconds);
+    : new CelTimestamp(nanoseconds, zone);
 }
 
 export function checkedDuration(nanoseconds: bigint): CelDuration | CelError {
@@ -44,10 +44,10 @@ export function add(a: CelValue, b: CelValue): CelResult {
   if (a instanceof Uint8Array && b instanceof Uint8Array) return new Uint8Array(Buffer.concat([a, b]));
   if (a instanceof CelDuration) {
     if (b instanceof CelDuration) return checkedDuration(a.nanoseconds + b.nanoseconds);
-    if (b instanceof CelTimestamp) return checkedTimestamp(a.nanoseconds + b.nanoseconds);
+    if (b instanceof CelTimestamp) return checkedTimestamp(a.nanoseconds + b.nanoseconds, b.zone);
   }
   if (a instanceof CelTimestamp && b instanceof CelDuration)
-    return checkedTimestamp(a.nanoseconds + b.nanoseconds);
+    return checkedTimestamp(a.nanoseconds + b.nanoseconds, a.zone);
   return NO_SUCH_OVERLOAD;
 }
 
@@ -58,7 +58,7 @@ export function subtract(a: CelValue, b: CelValue): CelResult {
   if (a instanceof CelDuration && b instanceof CelDuration)
     return checkedDuration(a.nanoseconds - b.nanoseconds);
   if (a instanceof CelTimestamp) {
-    if (b instanceof CelDuration) return checkedTimestamp(a.nanoseconds - b.nanoseconds);
+    if (b instanceof CelDuration) return checkedTimestamp(a.nanoseconds - b.nanoseconds, a.zone);
     if (b instanceof CelTimestamp) return checkedDuration(a.nanoseconds - b.nanoseconds);
   }
   return NO_SUCH_OVERLOAD;

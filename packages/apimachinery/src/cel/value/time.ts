@@ -29,7 +29,7 @@ export function parseTimestamp(text: string, zoneRequired = true): CelTimestamp 
   date.setUTCFullYear(year, month - 1, day);
   date.setUTCHours(hour, minute - offset, second);
   const fraction = BigInt((match[7] ?? '').slice(0, 9).padEnd(9, '0'));
-  return checkedTimestamp(BigInt(date.getTime()) * 1_000_000n + fraction);
+  return checkedTimestamp(BigInt(date.getTime()) * 1_000_000n + fraction, offset);
 }
 
 /** `2006-01-02` */
@@ -52,9 +52,17 @@ function daysIn(year: number, month: number): number {
 /** With as many decimals as it has. */
 export function formatTimestamp(timestamp: CelTimestamp): string {
   const { seconds, nanoseconds } = split(timestamp);
-  const whole = new Date(Number(seconds) * 1000).toISOString().slice(0, 19);
+  const local = new Date((Number(seconds) + timestamp.zone * 60) * 1000);
+  const whole = local.toISOString().slice(0, 19);
   const fraction = String(nanoseconds).padStart(9, '0').replace(/0+$/, '');
-  return `${whole}${fraction === '' ? '' : `.${fraction}`}Z`;
+  return `${whole}${fraction === '' ? '' : `.${fraction}`}${zoneText(timestamp.zone)}`;
+}
+
+function zoneText(minutes: number): string {
+  if (minutes === 0) return 'Z';
+  const two = (number: number): string => String(Math.trunc(number)).padStart(2, '0');
+  const size = Math.abs(minutes);
+  return `${minutes < 0 ? '-' : '+'}${two(size / 60)}:${two(size % 60)}`;
 }
 
 export function epochSeconds(timestamp: CelTimestamp): bigint {

@@ -67,9 +67,12 @@ export class CelUint {
 /** A moment in nanoseconds since the epoch. */
 export class CelTimestamp {
   readonly nanoseconds: bigint;
+  /** Minutes east of UTC, as it was written; texts keep it, nothing else sees it. */
+  readonly zone: number;
 
-  constructor(nanoseconds: bigint) {
+  constructor(nanoseconds: bigint, zone = 0) {
     this.nanoseconds = nanoseconds;
+    this.zone = zone;
   }
 }
 
