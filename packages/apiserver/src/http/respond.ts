@@ -15,7 +15,7 @@ import {
 import { bookmarkObject } from '../output/event-bytes.ts';
 import { itemPieces, LIST_END, listHead } from '../output/list-bytes.ts';
 import { contentTypeOf, negotiate, type OutputFormat } from '../output/media-types.ts';
-import type { ServedResource } from '../registry/served-resource.ts';
+import { isCustom } from '../registry/served-resource.ts';
 import type { RequestContext } from '../request/request-context.ts';
 import type { ListResult, RawResult, Result, WatchResult, WatchSession } from '../request/result.ts';
 import type { Responder } from './responder.ts';
@@ -42,12 +42,12 @@ export function respond(
 ): void | Promise<void> {
   switch (result.kind) {
     case 'record': {
-      const format = negotiate(context, { isCustom: isCustom(result.served) });
+      const format = negotiate(context, { isCustom: result.served !== undefined && isCustom(result.served) });
       const body = encodeRecord(services.output, context, format, result);
       return send(context, responder, result.code, contentTypeOf(format), body);
     }
     case 'object': {
-      const format = negotiate(context, { isCustom: isCustom(result.served) });
+      const format = negotiate(context, { isCustom: result.served !== undefined && isCustom(result.served) });
       const body = encodeObject(services.output, context, format, result);
       return send(context, responder, result.code, contentTypeOf(format), body);
     }
@@ -58,10 +58,6 @@ export function respond(
     case 'raw':
       return respondRaw(context, responder, result);
   }
-}
-
-function isCustom(served: ServedResource | undefined): boolean {
-  return served?.normalize !== undefined;
 }
 
 /** Any error as a Status; what is no StatusError is a 500 and is logged, for it is our fault. */

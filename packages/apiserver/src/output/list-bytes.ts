@@ -3,7 +3,7 @@
  * once and kept. Hot: guarded by bench/apiserver (lists of 5,000 objects).
  */
 import type { ListResult } from '../request/result.ts';
-import { bytesOf, type ServedResource } from '../registry/served-resource.ts';
+import { bytesOf, isCustom, type ServedResource } from '../registry/served-resource.ts';
 import type { ObjectRecord } from '../storage/object-record.ts';
 import type { Stretch } from '../watch-cache/ordered-records.ts';
 
@@ -35,14 +35,17 @@ function joinedItems(served: ServedResource, { leaf, records, from, to }: Stretc
 
 const COMMA_BRACE = 0x2c7b;
 
-/** `,{"metadata":…}` for each record: kind and apiVersion are left out inside lists, as upstream does. */
+/**
+ * `,{"metadata":…}` for each record: kind and apiVersion are left out inside lists, as upstream does. Those of custom
+ * resources have them.
+ */
 function joinItems(
   served: ServedResource,
   records: readonly ObjectRecord[],
   from: number,
   to: number,
 ): Buffer {
-  const skip = served.encoding.metadataAt;
+  const skip = isCustom(served) ? 1 : served.encoding.metadataAt;
   const parts: Buffer[] = [];
   let length = 0;
   for (let at = from; at < to; at++) {

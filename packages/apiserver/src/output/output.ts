@@ -10,7 +10,7 @@ import {
 import type { Clock } from '@k8ts/base';
 import type { RequestContext } from '../request/request-context.ts';
 import type { ListResult, ObjectResult, RecordResult } from '../request/result.ts';
-import { bytesOf, objectOf, type ServedResource } from '../registry/served-resource.ts';
+import { bytesOf, isCustom, objectOf, type ServedResource } from '../registry/served-resource.ts';
 import type { EmittedEvent, EventEncoder } from '../watch-cache/watch-group.ts';
 import { jsonEventEncoder, mappedEventEncoder } from './event-bytes.ts';
 import type { OutputFormat } from './media-types.ts';
@@ -87,8 +87,10 @@ export async function encodeWholeList(
         kind: served.info.listKind,
         apiVersion: served.apiVersion,
         metadata,
-        // Protobuf never says them inside lists, and JSON should not.
-        items: objects.map(({ kind: _kind, apiVersion: _version, ...item }) => item),
+        // Protobuf never says them inside lists, and JSON should not, except for custom resources.
+        items: isCustom(served)
+          ? objects
+          : objects.map(({ kind: _kind, apiVersion: _version, ...item }) => item),
       });
   }
 }

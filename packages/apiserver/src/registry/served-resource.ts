@@ -127,6 +127,11 @@ export function toServed(served: ServedResource, object: KubeObject): KubeObject
   return { ...converted, apiVersion: served.apiVersion, kind: served.info.kind };
 }
 
+/** Whether a definition says what it is. */
+export function isCustom(served: ServedResource): boolean {
+  return served.normalize !== undefined;
+}
+
 /** The bytes of a record in the served version, ending in a newline. */
 export function bytesOf(served: ServedResource, record: ObjectRecord): Buffer {
   if (served.conversion === undefined) return record.bytesAs(served.encoding);

@@ -1,3 +1,4 @@
+/** Answers about custom resources that are other than those about built-in ones. */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { customResourcesHook } from '../post-start/custom-resources.ts';
@@ -41,6 +42,12 @@ beforeAll(async () => {
           schema: { openAPIV3Schema: { type: 'object', properties: { spec: counts, status: counts } } },
           subresources: { scale: { specReplicasPath: '.spec.size', statusReplicasPath: '.status.size' } },
         },
+        {
+          name: 'v2',
+          served: true,
+          storage: false,
+          schema: { openAPIV3Schema: { type: 'object', properties: { spec: counts } } },
+        },
       ],
     },
   });
@@ -79,4 +86,19 @@ test('an update may set it too', async () => {
   };
   expect((await call('PUT', `${FOOS}/two/scale`, body)).code).toBe(200);
   expect(await call('GET', `${FOOS}/two`)).toMatchObject({ spec: { size: 2 } });
+});
+
+test.each([
+  ['application/json', FOOS],
+  ['application/json', `${FOOS}?limit=1`],
+  ['application/json', `${FOOS}?pretty=true`],
+  ['application/json', FOOS.replace('v1', 'v2')],
+])('the items of a list say what they are: %s of %s', async (accept, path) => {
+  await call('POST', FOOS, { metadata: { name: 'listed' }, spec: { size: 1 } });
+  const response = await fetch(server.url + path, { headers: { accept } });
+  const list = (await response.json()) as { apiVersion: string; kind: string; items: object[] };
+  expect(list).toMatchObject({ kind: 'FooList' });
+  expect(list.items.length).toBeGreaterThan(0);
+  for (const item of list.items)
+    expect(item).toMatchObject({ kind: 'Foo', apiVersion: list.apiVersion, metadata: { namespace: 'a' } });
 });
