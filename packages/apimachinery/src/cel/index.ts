@@ -3,6 +3,8 @@ export { createCelEnvironment } from './environment.ts';
 export type { CelEnvironment, CelEnvironmentInit } from './environment.ts';
 export { CEL_CALL_COST_LIMIT, CEL_RUNTIME_COST_BUDGET, CelIssue, compileCel } from './program.ts';
 export type { CelEvaluation, CelProgram } from './program.ts';
+export * as celTypes from './language/type.ts';
+export { celValueOf } from './value/json-value.ts';
 export { CelError } from './value/value.ts';
 export type { CelResult, CelValue } from './value/value.ts';
 export { compileValidationRules, RuleBudget } from './schema/validation-rules.ts';

@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { compiled, evaluated } from './testing/evaluate.ts';
 import { DYN, INT, listType, mapType, STRING } from './language/type.ts';
+import { celValueOf } from './value/json-value.ts';
 import { ArrayList } from './value/list.ts';
 import { CelError } from './value/value.ts';
 
@@ -329,4 +330,37 @@ test('an accumulated list does not change the lists it was made of', () => {
   expect(evaluated('[[1, 2].map(x, x)].map(l, [l + [3], l + [4], l])')).toBe(
     '[[[1, 2, 3], [1, 2, 4], [1, 2]]]',
   );
+});
+
+describe('JSON without a schema', () => {
+  const object = celValueOf({
+    spec: { replicas: 3, ratio: 0.5, names: ['a', 'b'], none: null },
+    gone: undefined,
+  });
+
+  test.each([
+    'object.spec.replicas == 3 && type(object.spec.replicas) == int',
+    'object.spec.ratio < 1.0',
+    'object.spec.names.all(n, n in ["a", "b"]) && object.spec.names + ["c"] == ["a", "b", "c"]',
+    'object.spec.none == null && has(object.spec.none)',
+    '!has(object.gone) && object.size() == 1 && object.spec == object.spec',
+    'object.?spec.?replicas.orValue(1) == 3',
+    'object.spec.map(k, k) == ["replicas", "ratio", "names", "none"]',
+  ])('%s', (expression) => {
+    const program = compiled(expression, { variables: { object: DYN } });
+    expect(program.evaluate({ object })).toMatchObject({ value: true });
+  });
+
+  test.each([
+    ['object.spec.replicas.startsWith("a")', 'no such overload'],
+    ['object.spec.replicas.matches("a")', 'no such overload: matches'],
+    ['object.spec.replicas.lowerAscii() == "a"', 'no such overload: lowerAscii(int)'],
+    ['int(object.spec.names) == 1', 'no such overload: int(list)'],
+    ['object.spec.replicas.x == 1', 'no such key: x'],
+    ['object.spec.replicas.size() == 1', 'no such overload: size'],
+    ['object.spec.names.sum() == 1', 'no such overload: sum(list)'],
+  ])('%s fails', (expression, message) => {
+    const program = compiled(expression, { variables: { object: DYN } });
+    expect(program.evaluate({ object }).value).toEqual(new CelError(message));
+  });
 });

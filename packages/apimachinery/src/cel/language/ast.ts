@@ -18,13 +18,13 @@ export type Expr =
   | ComprehensionExpr
   | ErrorExpr;
 
-export interface LiteralExpr {
+interface LiteralExpr {
   readonly kind: 'literal';
   readonly offset: number;
   readonly value: CelValue;
 }
 
-export interface IdentExpr {
+interface IdentExpr {
   readonly kind: 'ident';
   readonly offset: number;
   readonly name: string;
@@ -102,7 +102,7 @@ export interface ComprehensionExpr {
 }
 
 /** Stands where a syntax error was; never reaches the checker. */
-export interface ErrorExpr {
+interface ErrorExpr {
   readonly kind: 'error';
   readonly offset: number;
 }

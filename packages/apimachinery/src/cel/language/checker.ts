@@ -49,7 +49,7 @@ export interface ResolvedCall {
 }
 
 /** A name that is no selection: a variable, or a type. */
-export type ResolvedName =
+type ResolvedName =
   { readonly kind: 'variable'; readonly name: string } | { readonly kind: 'type'; readonly type: CelType };
 
 export interface CheckedExpression {

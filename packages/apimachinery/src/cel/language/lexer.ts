@@ -3,7 +3,7 @@
  */
 import type { IssueList } from './source.ts';
 
-export type TokenKind =
+type TokenKind =
   | 'identifier'
   | 'escapedIdentifier'
   | 'int'

@@ -67,7 +67,7 @@ function isDate(text: string): boolean {
 }
 
 /** k8s.io/kube-openapi's IsDateTime. */
-export function isDateTime(text: string): boolean {
+function isDateTime(text: string): boolean {
   const [date = '', time] = text.toLowerCase().split('t');
   if (time === undefined || !isDate(date)) return false;
   const match = TIME.exec(time);

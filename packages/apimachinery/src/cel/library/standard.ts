@@ -284,29 +284,26 @@ function matches(text: string, pattern: string): CelResult {
   }
 }
 
+function textTest(
+  name: string,
+  id: string,
+  test: (text: string, part: string) => boolean,
+): FunctionDeclaration {
+  const dynamic = (text: CelValue, part: CelValue): CelResult =>
+    typeof text === 'string' && typeof part === 'string' ? test(text, part) : NO_SUCH_OVERLOAD;
+  return declareDynamic(name, dynamic, memberOverload(id, [STRING, STRING], BOOL));
+}
+
 const strings: readonly FunctionDeclaration[] = [
-  declareFunction(
-    'contains',
-    memberOverload('contains_string', [STRING, STRING], BOOL, (text: string, part: string) =>
-      text.includes(part),
-    ),
-  ),
-  declareFunction(
-    'endsWith',
-    memberOverload('ends_with_string', [STRING, STRING], BOOL, (text: string, end: string) =>
-      text.endsWith(end),
-    ),
-  ),
-  declareFunction(
-    'startsWith',
-    memberOverload('starts_with_string', [STRING, STRING], BOOL, (text: string, start: string) =>
-      text.startsWith(start),
-    ),
-  ),
-  declareFunction(
+  textTest('contains', 'contains_string', (text, part) => text.includes(part)),
+  textTest('endsWith', 'ends_with_string', (text, end) => text.endsWith(end)),
+  textTest('startsWith', 'starts_with_string', (text, start) => text.startsWith(start)),
+  binaryOperator(
     'matches',
-    overload('matches', [STRING, STRING], BOOL, matches),
-    memberOverload('matches_string', [STRING, STRING], BOOL, matches),
+    isOfKind('string'),
+    (text, pattern) => (typeof pattern === 'string' ? matches(text as string, pattern) : NO_SUCH_OVERLOAD),
+    overload('matches', [STRING, STRING], BOOL),
+    memberOverload('matches_string', [STRING, STRING], BOOL),
   ),
 ];
 

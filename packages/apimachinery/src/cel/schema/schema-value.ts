@@ -144,7 +144,7 @@ class SchemaMap extends CelMap {
   }
 
   override get size(): number {
-    return Object.keys(this.json).length;
+    return definedNames(this.json).length;
   }
 
   get #isObject(): boolean {
@@ -169,7 +169,7 @@ class SchemaMap extends CelMap {
   }
 
   override *keys(): Iterable<CelValue> {
-    for (const name of Object.keys(this.json)) {
+    for (const name of definedNames(this.json)) {
       if (this.#schemaOf(name) === undefined) continue;
       yield this.#isObject ? (escapeName(name) ?? name) : name;
     }
@@ -177,7 +177,7 @@ class SchemaMap extends CelMap {
 
   override equals(other: CelValue): boolean | CelError {
     if (!(other instanceof CelMap)) return NO_SUCH_OVERLOAD;
-    const names = Object.keys(this.json);
+    const names = definedNames(this.json);
     if (names.length !== other.size) return false;
     spend(names.length);
     for (const name of names) {
@@ -206,6 +206,11 @@ class SchemaMap extends CelMap {
     }
     return true;
   }
+}
+
+/** Fields that are undefined are not there. */
+function definedNames(json: JsonObject): readonly string[] {
+  return Object.keys(json).filter((name) => json[name] !== undefined);
 }
 
 class SchemaList extends CelList {

@@ -36,7 +36,7 @@ export function evaluated(expression: string, init?: CelEnvironmentInit): string
   return literal(program.evaluate({}).value);
 }
 
-export function literal(value: CelResult): string {
+function literal(value: CelResult): string {
   if (value instanceof CelError) return `error: ${value.message}`;
   if (typeof value === 'string') return JSON.stringify(value);
   if (typeof value === 'number')
@@ -53,5 +53,5 @@ export function literal(value: CelResult): string {
   if (value instanceof CelMap)
     return `{${[...value.keys()].map((key) => `${literal(key)}: ${literal(value.find(key) ?? null)}`).join(', ')}}`;
   if (value instanceof Uint8Array) return `b"${Buffer.from(value).toString('hex')}"`;
-  return (value).toText();
+  return value.toText();
 }

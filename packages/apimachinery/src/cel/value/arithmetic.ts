@@ -10,7 +10,7 @@ const NANOSECONDS = 1_000_000_000n;
 const MIN_TIMESTAMP = -62_135_596_800n * NANOSECONDS;
 const MAX_TIMESTAMP = 253_402_300_800n * NANOSECONDS - 1n;
 
-export const TIMESTAMP_OVERFLOW: CelError = new CelError('timestamp overflow');
+const TIMESTAMP_OVERFLOW: CelError = new CelError('timestamp overflow');
 const DURATION_OVERFLOW = new CelError('duration overflow');
 const INT_OVERFLOW = new CelError('integer overflow');
 const UINT_OVERFLOW = new CelError('unsigned integer overflow');
@@ -29,7 +29,7 @@ export function checkedTimestamp(nanoseconds: bigint, zone = 0): CelTimestamp | 
     : new CelTimestamp(nanoseconds, zone);
 }
 
-export function checkedDuration(nanoseconds: bigint): CelDuration | CelError {
+function checkedDuration(nanoseconds: bigint): CelDuration | CelError {
   return nanoseconds > INT64_MAX || nanoseconds < INT64_MIN
     ? DURATION_OVERFLOW
     : new CelDuration(nanoseconds);

@@ -117,7 +117,7 @@ function toDouble(value: CelValue): CelResult | undefined {
 }
 
 /** As Go's strconv.ParseFloat (but for hexadecimal digits); undefined for what is no number or too great. */
-export function parseDouble(text: string): number | undefined {
+function parseDouble(text: string): number | undefined {
   const special = SPECIAL_DOUBLE.exec(text);
   if (special !== null) return special[1] === '-' ? -Infinity : Infinity;
   if (/^nan$/i.test(text)) return NaN;
