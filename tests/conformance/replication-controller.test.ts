@@ -86,6 +86,32 @@ describe('replication controllers', () => {
     await until(async () => (await controllers.get('e2e-rc')).status?.replicas === 2);
   });
 
+  it('[sig-apps] ReplicationController should surface a failure condition on a common issue like exceeded quota [Conformance]', async () => {
+    const namespace = await suite.namespace();
+    const controllers = of(namespace);
+    const name = 'condition-test';
+    const quotas = suite.client.resource(corev1.resourceQuotas, namespace);
+    await quotas.create({ metadata: { name }, spec: { hard: { pods: '2' } } });
+    await until(async () => (await quotas.get(name)).status?.used?.['pods'] === '0');
+
+    await controllers.create(replicationControllerOf(name, 3));
+    const failure = async (): Promise<corev1.ReplicationControllerCondition | undefined> =>
+      (await controllers.get(name)).status?.conditions?.find(({ type }) => type === 'ReplicaFailure');
+    await until(async () => (await failure()) !== undefined);
+    const condition = await failure();
+    expect(condition).toMatchObject({ status: 'True', reason: 'FailedCreate' });
+    expect(condition?.message).toMatch(
+      /^pods "condition-test-\w{5}" is forbidden: exceeded quota: condition-test, requested: pods=1, used: pods=2, limited: pods=2$/,
+    );
+    expect((await podsOf(namespace).list()).items).toHaveLength(2);
+
+    await changing(controllers, name, (object) => ({
+      ...object,
+      spec: { ...object.spec, replicas: 2 },
+    }));
+    await until(async () => (await failure()) === undefined);
+  });
+
   it('[sig-apps] ReplicationController should test the lifecycle of a ReplicationController [Conformance]', async () => {
     const namespace = await suite.namespace();
     const controllers = of(namespace);

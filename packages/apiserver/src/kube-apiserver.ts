@@ -4,12 +4,14 @@ import { corev1 } from '@k8ts/api';
 import type { Clock, Logger, Metrics, Random } from '@k8ts/base';
 import { systemRandom } from '@k8ts/base';
 import { defaultTolerationSeconds } from './admission/plugins/default-toleration-seconds.ts';
+import { limitRanger } from './admission/plugins/limit-ranger.ts';
 import { namespaceLifecycle } from './admission/plugins/namespace-lifecycle.ts';
 import { nodeRestriction } from './admission/plugins/node-restriction.ts';
 import { priority } from './admission/plugins/priority.ts';
 import { rbacEscalation } from './admission/plugins/rbac-escalation.ts';
 import { runtimeClass } from './admission/plugins/runtime-class.ts';
 import { serviceAccount } from './admission/plugins/service-account.ts';
+import { resourceQuota } from './admission/resource-quota/resource-quota.ts';
 import { createWebhookClient, type WebhookClient } from './admission/webhooks/webhook-client.ts';
 import { mutatingWebhooks, validatingWebhooks } from './admission/webhooks/webhooks.ts';
 import type { Authenticator, TokenAuthenticator } from './authentication/contract.ts';
@@ -31,6 +33,7 @@ import { builtinStrategies } from './registry/builtin-strategies.ts';
 import { addressRange } from './registry/core/service/address-range.ts';
 import { DEFAULT_SERVICE_NETWORK, type ServiceNetwork } from './registry/core/service/allocation.ts';
 import { formatIp } from './registry/ip-addresses.ts';
+import type { RegistryAccess } from './registry/special-subresources.ts';
 import { accessReviewHandlers } from './reviews/access-reviews.ts';
 import { authenticationReviewHandlers } from './reviews/authentication-reviews.ts';
 import { createApiServer } from './server.ts';
@@ -104,14 +107,16 @@ export async function createKubeApiServer(options: KubeApiServerOptions): Promis
   const signatures = createTokenSignatures(options.serviceAccountKeys);
   let tokens: IssuedTokens | undefined;
   let webhookClient: WebhookClient | undefined;
-  const server = await createApiServer((objects) => {
+  const created = createApiServer((objects) => {
     tokens = {
       bound: createServiceAccountTokens({ issuer, signatures, clock, objects }),
       legacy: createLegacyTokens({ signatures, audiences: [issuer], objects }),
     };
     webhookClient = createWebhookClient(objects);
-    return assemble(options, objects, tokens, random, webhookClient);
+    const registry = (): Promise<RegistryAccess> => created.then((ready) => ready.registry);
+    return assemble(options, objects, registry, tokens, random, webhookClient);
   });
+  const server = await created;
   const stop = server[Symbol.asyncDispose].bind(server);
   return Object.assign(server, {
     tokens: tokens as IssuedTokens,
@@ -125,6 +130,7 @@ export async function createKubeApiServer(options: KubeApiServerOptions): Promis
 function assemble(
   options: KubeApiServerOptions,
   objects: ObjectReader,
+  registry: () => Promise<RegistryAccess>,
   tokens: IssuedTokens,
   random: Random,
   client: WebhookClient,
@@ -150,6 +156,7 @@ function assemble(
     authorizers,
     admission: [
       namespaceLifecycle(objects),
+      limitRanger(objects),
       nodeRestriction(objects),
       rbacEscalation({ objects, rbac, authorizers }),
       serviceAccount(objects, random),
@@ -158,6 +165,7 @@ function assemble(
       runtimeClass(objects),
       mutatingWebhooks(webhooks),
       validatingWebhooks(webhooks),
+      resourceQuota({ objects, registry, clock: options.clock }),
     ],
     strategies: builtinStrategies({ serviceNetwork }),
     specialHandlers: [

@@ -232,9 +232,11 @@ export class ResourceRegistry {
   }
 
   lookUpAll<R extends KubeObject>(type: ResourceType<R>, namespace?: string): readonly R[] {
-    const { cache } = this.#loaded(type);
+    const storage = this.#loaded(type);
+    if (namespace !== undefined && storage.info.namespaced)
+      return storage.cachedIn(namespace).map(({ object }) => object as R);
     const objects: R[] = [];
-    for (const record of cache.records.values())
+    for (const record of storage.cache.records.values())
       if (namespace === undefined || record.namespace === namespace) objects.push(record.object as R);
     return objects;
   }

@@ -7,6 +7,7 @@ import { serverTimeout, timeout, type GroupResource, type StatusError } from '@k
 import type { Clock, Logger } from '@k8ts/base';
 import {
   LeaseNotFoundError,
+  prefixEnd,
   UnavailableError,
   UnknownOutcomeError,
   type CommitResult,
@@ -79,6 +80,14 @@ export class ResourceStorage {
   key(namespace: string, name: string): string {
     const last = keySegment(name);
     return this.info.namespaced ? `${this.prefix}${keySegment(namespace)}/${last}` : this.prefix + last;
+  }
+
+  /** What this server knows of one namespace, from its loaded cache; costs no more than what is there. */
+  cachedIn(namespace: string): readonly ObjectRecord[] {
+    const { records } = this.cache;
+    if (records.size === 0) return [];
+    const start = `${this.prefix}${keySegment(namespace)}/`;
+    return records.range(start, prefixEnd(start));
   }
 
   /** The newest state: from the cache where that is never behind, else from the store. */

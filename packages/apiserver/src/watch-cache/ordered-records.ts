@@ -107,6 +107,20 @@ export class OrderedRecords {
     return stretches;
   }
 
+  /** The records from `start` up to (not including) `end`. */
+  range(start: string, end: string): ObjectRecord[] {
+    const found: ObjectRecord[] = [];
+    for (let index = this.#leafFor(start); index < this.#leaves.length; index++) {
+      const { records } = this.#leaves[index] as Leaf;
+      for (let at = lowerBound(records, start); at < records.length; at++) {
+        const record = records[at] as ObjectRecord;
+        if (record.key >= end) return found;
+        found.push(record);
+      }
+    }
+    return found;
+  }
+
   /** How many keys lie in the range. */
   count(start: string, end: string): number {
     let count = 0;
