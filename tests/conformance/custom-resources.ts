@@ -35,7 +35,6 @@ export interface DefinitionParts {
   readonly scope?: 'Cluster' | 'Namespaced';
   readonly labels?: Readonly<Record<string, string>>;
   readonly versions: readonly DefinitionVersion[];
-  readonly conversion?: Definition['spec']['conversion'];
 }
 
 export function definitionOf({
@@ -46,7 +45,6 @@ export function definitionOf({
   scope = 'Namespaced',
   labels,
   versions,
-  conversion,
 }: DefinitionParts): Definition {
   return {
     metadata: { name: `${plural}.${group}`, ...(labels === undefined ? {} : { labels }) },
@@ -55,7 +53,6 @@ export function definitionOf({
       scope,
       names: { plural, kind, ...names },
       versions,
-      ...(conversion === undefined ? {} : { conversion }),
     },
   };
 }
