@@ -75,24 +75,30 @@ export function mergeFunctions(
   return merged;
 }
 
-/** Calls what fits the values, among the overloads with these ids (or all). */
-export function callFunction(
+/** What runs a call of one of the overloads with these ids (all, if several may be meant). */
+export function functionCall(
   declaration: FunctionDeclaration,
   ids: readonly string[],
-  args: readonly CelValue[],
-): CelResult {
-  const only =
-    ids.length === 1 ? declaration.overloads.find((candidate) => candidate.id === ids[0]) : undefined;
-  const candidates = only === undefined ? declaration.overloads : [only];
-  for (const { implementation, parameters } of candidates) {
-    if (implementation === undefined || parameters.length !== args.length) continue;
-    if (args.every((arg, i) => fitsAtRuntime(arg, parameters[i] as CelType)))
-      return (implementation as (...values: readonly CelValue[]) => CelResult)(...args);
-  }
-  if (declaration.dynamic !== undefined)
-    return (declaration.dynamic as (...values: readonly CelValue[]) => CelResult)(...args);
-  const types = args.map((arg) => typeOf(arg).name).join(', ');
-  return new CelError(`no such overload: ${declaration.name}(${types})`);
+): (args: readonly CelValue[]) => CelResult {
+  const dynamic = declaration.dynamic as ((...values: readonly CelValue[]) => CelResult) | undefined;
+  const meant = declaration.overloads.filter(({ id }) => ids.length !== 1 || id === ids[0]);
+  const candidates = (meant.length === 0 ? declaration.overloads : meant).filter(
+    ({ implementation }) => implementation !== undefined,
+  );
+  return (args) => {
+    for (const { implementation, parameters } of candidates)
+      if (parameters.length === args.length && allFit(args, parameters))
+        return (implementation as (...values: readonly CelValue[]) => CelResult)(...args);
+    if (dynamic !== undefined) return dynamic(...args);
+    const types = args.map((arg) => typeOf(arg).name).join(', ');
+    return new CelError(`no such overload: ${declaration.name}(${types})`);
+  };
+}
+
+function allFit(args: readonly CelValue[], parameters: readonly CelType[]): boolean {
+  for (let i = 0; i < args.length; i++)
+    if (!fitsAtRuntime(args[i] as CelValue, parameters[i] as CelType)) return false;
+  return true;
 }
 
 function fitsAtRuntime(value: CelValue, type: CelType): boolean {

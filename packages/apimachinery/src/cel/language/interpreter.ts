@@ -23,9 +23,9 @@ import type { CelResult, CelValue } from '../value/value.ts';
 import type { ComprehensionExpr, Expr, ListExpr, MapExpr } from './ast.ts';
 import type { CheckedExpression, ResolvedCall } from './checker.ts';
 import { LIST_COST, MAP_COST } from './cost-factors.ts';
-import { callFunction } from './function.ts';
+import { functionCall } from './function.ts';
 import { Operator } from './operators.ts';
-import { callCost } from './runtime-cost.ts';
+import { callCostOf } from './runtime-cost.ts';
 
 /** What one evaluation knows. */
 export class Evaluation {
@@ -116,7 +116,8 @@ class Attribute {
       optional = true;
     }
     const last = this.#testOnly ? this.#links.length - 1 : -1;
-    for (const [i, link] of this.#links.entries()) {
+    for (let i = 0; i < this.#links.length; i++) {
+      const link = this.#links[i] as Link;
       optional ||= link.optional;
       const tested = i === last;
       const key = link.key(evaluation);
@@ -279,7 +280,7 @@ class Planner {
     const { declaration, overloads } = call;
     const only = args.length === 1 ? args[0]?.constant : undefined;
     if (only === undefined || !CONVERSIONS.has(declaration.name)) return functionStep(call, args);
-    const value = callFunction(declaration, overloads, [only]);
+    const value = functionCall(declaration, overloads)([only]);
     if (value instanceof CelError) throw new PlanError(value.message);
     return constant(value);
   }
@@ -486,48 +487,48 @@ function memberKey(value: CelValue): unknown {
 }
 
 function functionStep(call: ResolvedCall, args: readonly Step[]): Step {
-  const { declaration } = call;
-  const { name } = declaration;
+  const { name } = call.declaration;
   const strict = name !== Operator.notStrictlyFalse;
   const overload =
     name === Operator.equals || name === Operator.notEquals || call.overloads.length === 1
       ? (call.overloads[0] as string)
       : '';
+  const cost = callCostOf(name, overload);
+  const invoke = invocationOf(call);
   return step((evaluation) => {
     const values: CelResult[] = [];
     let error: CelError | undefined;
-    for (const arg of args) {
-      const value = arg.run(evaluation);
+    for (let i = 0; i < args.length; i++) {
+      const value = (args[i] as Step).run(evaluation);
       if (value instanceof CelError && strict) {
         if (args.length > 2) return value;
         error ??= value;
       }
       values.push(value);
     }
-    const before = callCost(name, overload, values, undefined);
+    const before = typeof cost === 'number' ? cost : cost(values, undefined);
     if (before !== undefined) evaluation.charge(before);
-    const result = error ?? invoke(call, values);
-    if (before === undefined) evaluation.charge(callCost(name, overload, values, result) ?? 1);
+    const result = error ?? invoke(values as readonly CelValue[]);
+    if (before === undefined && typeof cost !== 'number') evaluation.charge(cost(values, result) ?? 1);
     return result;
   });
 }
 
-function invoke(call: ResolvedCall, values: readonly CelResult[]): CelResult {
-  const [left, right] = values as readonly [CelValue, CelValue];
-  switch (call.declaration.name) {
+function invocationOf({ declaration, overloads }: ResolvedCall): (values: readonly CelValue[]) => CelResult {
+  switch (declaration.name) {
     case Operator.notStrictlyFalse:
-      return values[0] !== false;
+      return ([value]) => value !== false;
     case Operator.equals:
-      return valuesEqual(left, right);
-    case Operator.notEquals: {
-      const equal = valuesEqual(left, right);
-      return equal !== true;
-    }
+      return ([left, right]) => valuesEqual(left as CelValue, right as CelValue);
+    case Operator.notEquals:
+      return ([left, right]) => valuesEqual(left as CelValue, right as CelValue) !== true;
     case Operator.in:
-      if (right instanceof CelList) return listContains(right, left);
-      if (!(right instanceof CelMap)) return NO_SUCH_OVERLOAD;
-      return right.find(left) !== undefined;
+      return ([value, container]) => {
+        if (container instanceof CelList) return listContains(container, value as CelValue);
+        if (!(container instanceof CelMap)) return NO_SUCH_OVERLOAD;
+        return container.find(value as CelValue) !== undefined;
+      };
     default:
-      return callFunction(call.declaration, call.overloads, values as readonly CelValue[]);
+      return functionCall(declaration, overloads);
   }
 }

@@ -10,7 +10,7 @@ import { CelError } from '../value/value.ts';
 import type { CelValue } from '../value/value.ts';
 import type { CallExpr, Expr } from './ast.ts';
 import type { CheckedExpression, ResolvedCall } from './checker.ts';
-import { callFunction } from './function.ts';
+import { functionCall } from './function.ts';
 import type { IssueList } from './source.ts';
 import { DYN, formatType, sameType, unwrapOptional } from './type.ts';
 import type { CelType } from './type.ts';
@@ -56,7 +56,7 @@ function checkCall(checked: CheckedExpression, expr: CallExpr, call: ResolvedCal
   if (first !== undefined && literal !== undefined) {
     const invalid =
       name === 'duration' || name === 'timestamp'
-        ? callFunction(call.declaration, call.overloads, [literal]) instanceof CelError
+        ? functionCall(call.declaration, call.overloads)([literal]) instanceof CelError
         : name === 'matches' && !isPattern(literal);
     if (invalid) issues.add(first.offset, `invalid ${name} argument`);
   }

@@ -9,103 +9,97 @@ import type { CelResult } from '../value/value.ts';
 import { LIST_COST, REGEX_FACTOR, TRAVERSAL_FACTOR } from './cost-factors.ts';
 
 /**
- * Without `result`: what is known before the call, undefined where the cost depends on what it makes. So that what is too
- * expensive is not done first.
+ * What a call costs: always the same, or by its arguments. Without `result` what is known before the call, undefined where
+ * the cost depends on what it makes; so that what is too expensive is not done first.
  */
-export function callCost(
-  name: string,
-  overload: string,
-  args: readonly CelResult[],
-  result: CelResult | undefined,
-): number | undefined {
-  const size = (index: number): number => sizeOf(args[index]);
-  const traverse = (length: number, factor = 1): number => Math.ceil(length * factor * TRAVERSAL_FACTOR);
-  const list = LIST_CALLS.get(overload);
-  if (list !== undefined) return list(args, result);
-  switch (name) {
-    case 'isSorted':
-    case 'sum':
-    case 'max':
-    case 'min':
-    case 'indexOf':
-    case 'lastIndexOf':
-      return traversalCost(args[0]);
-    case 'url':
-    case 'lowerAscii':
-    case 'upperAscii':
-    case 'substring':
-    case 'trim':
-    case 'cidr':
-    case 'isIP':
-    case 'isCIDR':
-    case 'quantity':
-    case 'isQuantity':
-    case 'semver':
-    case 'isSemver':
-      return traverse(size(0));
-    case 'ip':
-      return overload === 'cidr_ip' ? 1 : traverse(size(0));
-    case 'ip.isCanonical':
-    case 'replace':
-    case 'split':
-      return traverse(size(0), 2);
-    case 'join':
-      return result === undefined ? undefined : traverse(sizeOf(result), 2);
-    case 'find':
-    case 'findAll':
-      return traverse(1 + size(0)) * Math.ceil(size(1) * REGEX_FACTOR);
-    case 'containsIP':
-      return traverse(2 * size(0)) + (overload === 'cidr_contains_ip_string' ? traverse(size(1)) : 0);
-    case 'containsCIDR':
-      return (
-        traverse(2 * size(0)) +
-        traverse(size(0)) +
-        1 +
-        (overload === 'cidr_contains_cidr_string' ? traverse(size(1)) : 0)
-      );
-    case 'validate': {
-      const format = args[0];
-      const regexSize = format instanceof CelOpaque ? format.size : 1;
-      return traverse(1 + size(1)) * Math.ceil(regexSize * REGEX_FACTOR);
-    }
-    case '_==_':
-      if (args[0] instanceof CelOpaque) return 1;
-      break;
-    default:
-      break;
-  }
-  switch (overload) {
-    case 'starts_with_string':
-    case 'ends_with_string':
-    case 'string_to_bytes':
-    case 'bytes_to_string':
-    case 'strings_quote':
-    case 'string_format':
-      return traverse(size(0));
-    case 'in_list':
-      return size(1);
-    case 'equals':
-    case 'not_equals':
-    case 'less_string':
-    case 'less_equals_string':
-    case 'greater_string':
-    case 'greater_equals_string':
-    case 'less_bytes':
-    case 'less_equals_bytes':
-    case 'greater_bytes':
-    case 'greater_equals_bytes':
-      return traverse(Math.min(size(0), size(1)));
-    case 'add_string':
-    case 'add_bytes':
-      return traverse(size(0) + size(1));
-    case 'matches_string':
-      return traverse(1 + size(0)) * Math.ceil(size(1) * REGEX_FACTOR);
-    case 'contains_string':
-      return traverse(size(0)) * traverse(size(1));
-    default:
-      return 1;
-  }
+export type CallCost =
+  number | ((args: readonly CelResult[], result: CelResult | undefined) => number | undefined);
+
+/** `overload` is empty where several may be meant. */
+export function callCostOf(name: string, overload: string): CallCost {
+  return (
+    LIST_CALLS.get(overload) ??
+    NAMED_CALLS.get(`${name} ${overload}`) ??
+    NAMED_CALLS.get(name) ??
+    OVERLOADS.get(overload) ??
+    1
+  );
 }
+
+type ArgumentCost = (args: readonly CelResult[]) => number;
+
+function characters(size: number, factor = 1): number {
+  return Math.ceil(size * factor * TRAVERSAL_FACTOR);
+}
+
+/** A factor for each time that the argument is read. */
+function reading(index: number, factor = 1): ArgumentCost {
+  return (args) => characters(sizeOf(args[index]), factor);
+}
+
+const matching: ArgumentCost = (args) =>
+  characters(1 + sizeOf(args[0])) * Math.ceil(sizeOf(args[1]) * REGEX_FACTOR);
+const comparing: ArgumentCost = (args) => characters(Math.min(sizeOf(args[0]), sizeOf(args[1])));
+const concatenating: ArgumentCost = (args) => characters(sizeOf(args[0]) + sizeOf(args[1]));
+const validating: ArgumentCost = (args) => {
+  const patternSize = args[0] instanceof CelOpaque ? args[0].size : 1;
+  return characters(1 + sizeOf(args[1])) * Math.ceil(patternSize * REGEX_FACTOR);
+};
+const withinNetwork: ArgumentCost = (args) => characters(2 * sizeOf(args[0]));
+const networkWithin: ArgumentCost = (args) => withinNetwork(args) + characters(sizeOf(args[0])) + 1;
+
+/** By the name of the function, or by name and overload. */
+const NAMED_CALLS: ReadonlyMap<string, CallCost> = new Map<string, CallCost>([
+  ...['isSorted', 'sum', 'max', 'min', 'indexOf', 'lastIndexOf'].map(
+    (name) => [name, (args: readonly CelResult[]) => traversalCost(args[0])] as const,
+  ),
+  ...[
+    'url',
+    'lowerAscii',
+    'upperAscii',
+    'substring',
+    'trim',
+    'cidr',
+    'isIP',
+    'isCIDR',
+    'ip',
+    'quantity',
+    'isQuantity',
+    'semver',
+    'isSemver',
+  ].map((name) => [name, reading(0)] as const),
+  ['ip cidr_ip', 1],
+  ...['ip.isCanonical', 'replace', 'split'].map((name) => [name, reading(0, 2)] as const),
+  ['join', (_args, result) => (result === undefined ? undefined : characters(sizeOf(result), 2))],
+  ['find', matching],
+  ['findAll', matching],
+  ['containsIP', withinNetwork],
+  ['containsIP cidr_contains_ip_string', (args) => withinNetwork(args) + characters(sizeOf(args[1]))],
+  ['containsCIDR', networkWithin],
+  ['containsCIDR cidr_contains_cidr_string', (args) => networkWithin(args) + characters(sizeOf(args[1]))],
+  ['validate', validating],
+  ['_==_', (args) => (args[0] instanceof CelOpaque ? 1 : comparing(args))],
+]);
+
+const OVERLOADS: ReadonlyMap<string, CallCost> = new Map<string, CallCost>([
+  ...[
+    'starts_with_string',
+    'ends_with_string',
+    'string_to_bytes',
+    'bytes_to_string',
+    'strings_quote',
+    'string_format',
+  ].map((id) => [id, reading(0)] as const),
+  ['in_list', (args) => sizeOf(args[1])],
+  ...[
+    'not_equals',
+    ...['less', 'less_equals', 'greater', 'greater_equals'].flatMap((id) => [`${id}_string`, `${id}_bytes`]),
+  ].map((id) => [id, comparing] as const),
+  ['add_string', concatenating],
+  ['add_bytes', concatenating],
+  ['matches_string', matching],
+  ['contains_string', (args) => characters(sizeOf(args[0])) * characters(sizeOf(args[1]))],
+]);
 
 type ListCost = (args: readonly CelResult[], result: CelResult | undefined) => number | undefined;
 

@@ -62,8 +62,10 @@ function binaryOperator(
   apply: (left: CelValue, right: CelValue) => CelResult,
   ...overloads: readonly Overload[]
 ): FunctionDeclaration {
-  const dynamic = (left: CelValue, right: CelValue): CelResult =>
-    knows(left) ? apply(left, right) : new CelError(`no such overload: ${name}`);
+  const dynamic = (left: CelValue, right: CelValue): CelResult => {
+    const result = apply(left, right);
+    return result === NO_SUCH_OVERLOAD && !knows(left) ? new CelError(`no such overload: ${name}`) : result;
+  };
   return declareDynamic(name, dynamic, ...overloads);
 }
 
@@ -301,7 +303,8 @@ const strings: readonly FunctionDeclaration[] = [
   binaryOperator(
     'matches',
     isOfKind('string'),
-    (text, pattern) => (typeof pattern === 'string' ? matches(text as string, pattern) : NO_SUCH_OVERLOAD),
+    (text, pattern) =>
+      typeof text === 'string' && typeof pattern === 'string' ? matches(text, pattern) : NO_SUCH_OVERLOAD,
     overload('matches', [STRING, STRING], BOOL),
     memberOverload('matches_string', [STRING, STRING], BOOL),
   ),

@@ -16,6 +16,7 @@ export function isComparable(value: CelValue): boolean {
 
 /** -1, 0 or 1. */
 export function compareValues(a: CelValue, b: CelValue): number | CelError {
+  if (typeof a === 'bigint' && typeof b === 'bigint') return a < b ? -1 : a > b ? 1 : 0;
   if (isNumeric(a) && isNumeric(b)) {
     const order = compareNumbers(a, b);
     return Number.isNaN(order) ? new CelError('NaN values cannot be ordered') : order;
