@@ -3,7 +3,7 @@
  * they decide which rules a CRD may have (k8s.io/apiserver/pkg/cel/library/cost.go, cel-go's checker/cost.go and ext).
  */
 import type { Expr } from './ast.ts';
-import { LIST_COST, REGEX_FACTOR, TRAVERSAL_FACTOR } from './cost-factors.ts';
+import { AUTHORIZATION_CHECK_COST, LIST_COST, REGEX_FACTOR, TRAVERSAL_FACTOR } from './cost-factors.ts';
 import { addRanges, fixed, multiplyRanges, scaleRange, UNBOUNDED, UNKNOWN_SIZE } from './size-range.ts';
 import type { SizeRange } from './size-range.ts';
 import { formatType } from './type.ts';
@@ -59,6 +59,11 @@ function kubernetesCall(
 ): CallEstimate | undefined {
   const [first, second] = args;
   switch (name) {
+    case 'check':
+      return { cost: fixed(AUTHORIZATION_CHECK_COST) };
+    case 'fieldSelector':
+    case 'labelSelector':
+      return first === undefined ? undefined : { cost: traverse(sizeOf(first)) };
     case 'isSorted':
     case 'sum':
     case 'max':

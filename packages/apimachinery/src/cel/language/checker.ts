@@ -37,6 +37,8 @@ export interface Declarations {
   readonly functions: ReadonlyMap<string, FunctionDeclaration>;
   /** The type of an object's field; undefined where the type has no such field. */
   readonly fieldType: (typeName: string, field: string) => CelType | undefined;
+  /** The type that `name{…}` makes; undefined where there is none of that name. */
+  readonly messageType: (name: string) => CelType | undefined;
 }
 
 /** A call, as the checker resolved it: `a.f(x)` may call the function `a.f`. */
@@ -329,11 +331,28 @@ class Checker {
 
   #struct(expr: StructExpr, scope: Scope | undefined): CelType {
     const name = expr.typeName.startsWith('.') ? expr.typeName.slice(1) : expr.typeName;
+    const message = this.#declarations.messageType(name);
+    if (message !== undefined) return this.#message(expr, message, scope);
     for (const field of expr.fields) this.check(field.value, scope);
     const type = this.#declarations.types.get(name);
     if (type === undefined) this.#undeclared(expr, expr.typeName);
     else this.#error(expr, `'${type.name}' is not a message type`);
     return ERROR;
+  }
+
+  #message(expr: StructExpr, message: CelType, scope: Scope | undefined): CelType {
+    for (const field of expr.fields) {
+      const given = this.check(field.value, scope);
+      const type = field.optional ? this.#unwrap(field.value, given) : given;
+      const declared = this.#declarations.fieldType(message.name, field.name);
+      if (declared === undefined) this.#error(field, `undefined field '${field.name}'`);
+      else if (!this.#unifier.assign(declared, type))
+        this.#error(
+          field,
+          `expected type of field '${field.name}' is '${formatType(declared)}' but provided type is '${formatType(type)}'`,
+        );
+    }
+    return message;
   }
 
   #comprehension(expr: ComprehensionExpr, scope: Scope | undefined): CelType {

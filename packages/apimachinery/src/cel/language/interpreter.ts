@@ -8,6 +8,7 @@ import { listContains, valuesEqual } from '../value/equality.ts';
 import { ArrayList, EMPTY_LIST } from '../value/list.ts';
 import { EntryMap } from '../value/map.ts';
 import { EvaluationCancelled } from '../value/meter.ts';
+import { CelStruct } from '../value/struct.ts';
 import { valueText } from '../value/text.ts';
 import {
   CelError,
@@ -20,9 +21,9 @@ import {
   typeOf,
 } from '../value/value.ts';
 import type { CelResult, CelValue } from '../value/value.ts';
-import type { ComprehensionExpr, Expr, ListExpr, MapExpr } from './ast.ts';
+import type { ComprehensionExpr, Expr, ListExpr, MapExpr, StructExpr } from './ast.ts';
 import type { CheckedExpression, ResolvedCall } from './checker.ts';
-import { LIST_COST, MAP_COST } from './cost-factors.ts';
+import { LIST_COST, MAP_COST, STRUCT_COST } from './cost-factors.ts';
 import { functionCall } from './function.ts';
 import { Operator } from './operators.ts';
 import { callCostOf } from './runtime-cost.ts';
@@ -146,6 +147,10 @@ function findMember(value: CelValue, key: CelValue, mayBeAbsent: boolean): CelRe
     if (position >= 0 && position < value.size) return value.get(position);
     return absent(`index out of bounds: ${valueText(key)}`, mayBeAbsent);
   }
+  if (value instanceof CelStruct && typeof key === 'string') {
+    const found = value.fields.get(key);
+    if (found !== undefined) return found;
+  }
   return absent(`no such key: ${valueText(key)}`, mayBeAbsent);
 }
 
@@ -217,6 +222,8 @@ class Planner {
         return this.#list(expr, scope);
       case 'map':
         return this.#map(expr, scope);
+      case 'struct':
+        return this.#struct(expr, scope);
       case 'comprehension':
         return this.#comprehension(expr, scope);
       default:
@@ -354,6 +361,30 @@ class Planner {
       }
       evaluation.charge(MAP_COST);
       return EntryMap.of(values);
+    });
+  }
+
+  #struct(expr: StructExpr, scope: SlotScope | undefined): Step {
+    const type = this.#checked.types.get(expr) as CelType;
+    const fields = expr.fields.map(({ name, value, optional }) => ({
+      name,
+      optional,
+      value: this.plan(value, scope),
+    }));
+    return step((evaluation) => {
+      const values = new Map<string, CelValue>();
+      for (const field of fields) {
+        const value = field.value.run(evaluation);
+        if (value instanceof CelError) return value;
+        if (!field.optional) values.set(field.name, value);
+        else if (!(value instanceof CelOptional))
+          return new CelError(
+            `cannot initialize optional entry '${field.name}' from non-optional value ${valueText(value)}`,
+          );
+        else if (value.value !== undefined) values.set(field.name, value.value);
+      }
+      evaluation.charge(STRUCT_COST);
+      return new CelStruct(type, values);
     });
   }
 

@@ -6,7 +6,7 @@ import { codePointCount } from '../value/text.ts';
 import { spend } from '../value/meter.ts';
 import { CelList, CelMap, CelOpaque, CelOptional } from '../value/value.ts';
 import type { CelResult } from '../value/value.ts';
-import { LIST_COST, REGEX_FACTOR, TRAVERSAL_FACTOR } from './cost-factors.ts';
+import { AUTHORIZATION_CHECK_COST, LIST_COST, REGEX_FACTOR, TRAVERSAL_FACTOR } from './cost-factors.ts';
 
 /**
  * What a call costs: always the same, or by its arguments. Without `result` what is known before the call, undefined where

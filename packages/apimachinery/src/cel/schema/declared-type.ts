@@ -20,7 +20,7 @@ import {
   TIMESTAMP,
 } from '../language/type.ts';
 import type { CelType } from '../language/type.ts';
-import { escapeName } from './escaping.ts';
+import { escapeName, isReserved } from './escaping.ts';
 
 type JSONSchemaProps = apiextensionsv1.JSONSchemaProps;
 
@@ -188,7 +188,9 @@ export class TypeNames {
 
   fieldType(typeName: string, field: string): CelType | undefined {
     const object = this.#objects.get(typeName);
-    const declared = object?.kind === 'object' ? object.fields.get(field) : undefined;
+    if (object?.kind !== 'object') return undefined;
+    const declared =
+      object.fields.get(field) ?? (isReserved(field) ? object.fields.get(`__${field}__`) : undefined);
     return declared === undefined ? undefined : this.typeOf(declared, `${typeName}.${field}`);
   }
 }

@@ -37,6 +37,11 @@ const SYMBOLS: ReadonlyMap<string, string> = new Map([
 ]);
 const NAMES: ReadonlyMap<string, string> = new Map([...SYMBOLS].map(([symbol, name]) => [name, symbol]));
 
+/** Words of the language: fields of these names may be written with or without the escape. */
+export function isReserved(name: string): boolean {
+  return RESERVED.has(name);
+}
+
 /** undefined for what cannot be an identifier: `1a`, `a b`, the empty name. */
 export function escapeName(name: string): string | undefined {
   if (RESERVED.has(name)) return `__${name}__`;

@@ -130,6 +130,15 @@ describe('values by their schema', () => {
   });
 });
 
+test('words of the language are fields with or without the escape', () => {
+  const schema = object({ namespace: integer, if: integer, in: integer });
+  expect(holds(schema, { namespace: 1, if: 2, in: 3 }, 'self.x.namespace == 1 && self.x.if == 2')).toBe(true);
+  expect(
+    holds(schema, { namespace: 1, if: 2, in: 3 }, 'self.x.__namespace__ == 1 && self.x.__in__ == 3'),
+  ).toBe(true);
+  expect(holds(schema, {}, 'has(self.x.namespace) || has(self.x.__if__)')).toBe(false);
+});
+
 describe('what a schema shows', () => {
   test.each<[Props, string]>([
     [object({ a: { [PRESERVE]: true } }, rules('has(self.a)')), "undefined field 'a'"],
