@@ -44,6 +44,7 @@ describe('ordered records', () => {
       const between = sorted.filter((candidate) => candidate >= from && candidate < to);
       expect(keysOf(records, from, to)).toEqual(between);
       expect(keysOf(records, from, to, 5)).toEqual(between.slice(0, 5));
+      expect(records.range(from, to).map(({ key }) => key)).toEqual(between);
       expect(records.count(from, to)).toBe(between.length);
       expect(records.size).toBe(sorted.length);
     }

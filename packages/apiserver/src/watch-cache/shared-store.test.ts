@@ -1,8 +1,9 @@
 /** A store that others write too: the cache lags behind, and nobody may notice. */
 import { realClock, silentLogger } from '@k8ts/base';
-import { CompactedError, createMemoryStore, type Store, type WatchRequest } from '@k8ts/store';
+import { CompactedError, createMemoryStore, type Store } from '@k8ts/store';
 import { afterEach, expect, test } from 'vitest';
 import { apiCallers, type Answer, type ApiCaller } from '../testing/api-callers.ts';
+import { laggingStore } from '../testing/lagging-store.ts';
 import { createTestServer, type TestServer } from '../testing/test-server.ts';
 
 const PATH = '/api/v1/namespaces/a/configmaps';
@@ -10,29 +11,12 @@ let store: Store;
 let servers: TestServer[] = [];
 let endWatch: ((error: Error) => void) | undefined;
 
-/** Watch events come `delay` milliseconds late, as from a store at the other end of a network. */
-function lagging(inner: Store, delay: number): Store {
-  return new Proxy(inner, {
-    get(target, property) {
-      if (property === 'exclusive') return false;
-      if (property === 'watch')
-        return (request: WatchRequest) => {
-          endWatch = request.onEnd;
-          return target.watch({
-            ...request,
-            onEvents: (events, revision) => setTimeout(() => request.onEvents(events, revision), delay),
-            onProgress: (revision) => setTimeout(() => request.onProgress?.(revision), delay),
-          });
-        };
-      const value: unknown = Reflect.get(target, property);
-      return typeof value === 'function' ? (value as () => unknown).bind(target) : value;
-    },
-  });
-}
-
 async function start(delay: number, count = 1): Promise<ApiCaller[]> {
   store = createMemoryStore({ clock: realClock, logger: silentLogger });
-  for (let at = 0; at < count; at++) servers.push(await createTestServer({ store: lagging(store, delay) }));
+  const lagging = laggingStore(store, delay, (request) => {
+    endWatch = request.onEnd;
+  });
+  for (let at = 0; at < count; at++) servers.push(await createTestServer({ store: lagging }));
   return servers.map((server) => apiCallers(() => server)[0] as ApiCaller);
 }
 

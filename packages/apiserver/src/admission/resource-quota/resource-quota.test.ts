@@ -1,9 +1,12 @@
 import { appsv1, corev1, type KubeObject, type New, type ResourceType } from '@k8ts/api';
 import { StatusError } from '@k8ts/apimachinery';
-import { realClock } from '@k8ts/base';
+import { realClock, silentLogger } from '@k8ts/base';
 import { createClient, type Client } from '@k8ts/client';
+import { createMemoryStore } from '@k8ts/store';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { builtinStrategies } from '../../registry/builtin-strategies.ts';
+import type { ApiServerOptions } from '../../server-options.ts';
+import { laggingStore } from '../../testing/lagging-store.ts';
 import { createTestServer, type TestServer } from '../../testing/test-server.ts';
 import type { AdmissionPlugin } from '../contract.ts';
 import { resourceQuota } from './resource-quota.ts';
@@ -15,13 +18,12 @@ let client: Client;
 /** Of each request that the plugin saw, whether it had to wait. */
 let waited: boolean[];
 
-beforeEach(async () => {
-  waited = [];
-  server = await createTestServer({ strategies: builtinStrategies() }, (objects) => {
+async function start(options: Partial<ApiServerOptions> = {}): Promise<TestServer> {
+  const started = await createTestServer({ strategies: builtinStrategies(), ...options }, (objects) => {
     const plugin = resourceQuota({
       objects,
       clock: realClock,
-      registry: () => Promise.resolve(server.server.registry),
+      registry: () => Promise.resolve(started.server.registry),
     });
     const observed: AdmissionPlugin = {
       ...plugin,
@@ -33,6 +35,12 @@ beforeEach(async () => {
     };
     return { admission: [observed] };
   });
+  return started;
+}
+
+beforeEach(async () => {
+  waited = [];
+  server = await start();
   client = createClient(server.transport);
   for (const name of ['a', 'b']) await client.resource(corev1.namespaces).create(named(name) as never);
 });
@@ -326,6 +334,24 @@ describe('many at once', () => {
     expect(creations.filter(({ status }) => status === 'fulfilled')).toHaveLength(50);
     expect(await usedOf()).toEqual({ secrets: '50' });
     expect((await client.resource(corev1.secrets, 'a').list()).items).toHaveLength(50);
+  });
+
+  test('at several servers, none of which knows the newest state, exceed nothing either', async () => {
+    await using store = createMemoryStore({ clock: realClock, logger: silentLogger });
+    await using one = await start({ store: laggingStore(store, 20) });
+    await using other = await start({ store: laggingStore(store, 20) });
+    client = createClient(one.transport);
+    await client.resource(corev1.namespaces).create(named('a') as never);
+    await limit({ secrets: '30' });
+    await new Promise((resolve) => setTimeout(resolve, 100)); // both have seen the quota
+    const clients = [one, other].map(({ transport }) => createClient(transport));
+    const creations = await Promise.allSettled(
+      Array.from({ length: 100 }, (_, i) =>
+        (clients[i % 2] as Client).resource(corev1.secrets, 'a').create(named(`s${i}`)),
+      ),
+    );
+    expect(creations.filter(({ status }) => status === 'fulfilled')).toHaveLength(30);
+    expect(await usedOf()).toEqual({ secrets: '30' });
   });
 
   test('go on when the quota is deleted meanwhile', async () => {
