@@ -49,7 +49,10 @@ const FUNCTIONS: ReadonlyMap<string, FunctionDeclaration> = mergeFunctions([
 ]);
 
 const TYPES: ReadonlyMap<string, CelType> = new Map(
-  [...STANDARD_TYPES, LIST, MAP, NULL, OPTIONAL, IP_TYPE, CIDR_TYPE, ...AUTHORIZATION_TYPES].map((type) => [type.name, type]),
+  [...STANDARD_TYPES, LIST, MAP, NULL, OPTIONAL, IP_TYPE, CIDR_TYPE, ...AUTHORIZATION_TYPES].map((type) => [
+    type.name,
+    type,
+  ]),
 );
 
 export interface CelEnvironmentInit {

@@ -11,3 +11,28 @@ export { compileValidationRules, RuleBudget } from './schema/validation-rules.ts
 export type { RuleRunOptions, ValidationRules, ValidationRulesOptions } from './schema/validation-rules.ts';
 export { compileSchemaRules } from './schema/rule-compiler.ts';
 export type { RuleCompilation } from './schema/rule-compiler.ts';
+export {
+  AdmissionBudgetError,
+  AdmissionExpressions,
+  RETURNS_ANYTHING,
+  RETURNS_BOOL,
+  RETURNS_JSON_PATCH,
+  RETURNS_OBJECT,
+  RETURNS_STRING,
+  RETURNS_STRING_OR_NULL,
+} from './admission/admission-expressions.ts';
+export type {
+  AdmissionExpression,
+  AdmissionIssue,
+  AdmissionOutcome,
+  AdmissionReturns,
+  AdmissionRun,
+  AdmissionScope,
+  AdmissionValues,
+} from './admission/admission-expressions.ts';
+export type {
+  CelAuthorizationDecision,
+  CelAuthorizationQuery,
+  CelAuthorize,
+  CelResourceQuery,
+} from './library/authorizer.ts';

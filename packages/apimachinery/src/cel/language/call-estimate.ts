@@ -3,7 +3,13 @@
  * they decide which rules a CRD may have (k8s.io/apiserver/pkg/cel/library/cost.go, cel-go's checker/cost.go and ext).
  */
 import type { Expr } from './ast.ts';
-import { AUTHORIZATION_CHECK_COST, LIST_COST, REGEX_FACTOR, TRAVERSAL_FACTOR } from './cost-factors.ts';
+import {
+  AUTHORIZATION_CHECK_COST,
+  LIST_COST,
+  REGEX_FACTOR,
+  selectorCost,
+  TRAVERSAL_FACTOR,
+} from './cost-factors.ts';
 import { addRanges, fixed, multiplyRanges, scaleRange, UNBOUNDED, UNKNOWN_SIZE } from './size-range.ts';
 import type { SizeRange } from './size-range.ts';
 import { formatType } from './type.ts';
@@ -63,7 +69,7 @@ function kubernetesCall(
       return { cost: fixed(AUTHORIZATION_CHECK_COST) };
     case 'fieldSelector':
     case 'labelSelector':
-      return first === undefined ? undefined : { cost: traverse(sizeOf(first)) };
+      return first === undefined ? undefined : { cost: selectorRange(sizeOf(first)) };
     case 'isSorted':
     case 'sum':
     case 'max':
@@ -72,6 +78,7 @@ function kubernetesCall(
     case 'lastIndexOf':
       return target === undefined ? undefined : { cost: elementsCost(target) };
     case 'url':
+    case 'jsonpatch.escapeKey':
       return first === undefined ? undefined : { cost: traverse(sizeOf(first)), resultSize: sizeOf(first) };
     case 'lowerAscii':
     case 'upperAscii':
@@ -126,6 +133,10 @@ function kubernetesCall(
     default:
       return NOMINAL.has(name) ? { cost: ONE } : undefined;
   }
+}
+
+function selectorRange({ min, max }: SizeRange): SizeRange {
+  return { min: selectorCost(min), max: Math.min(selectorCost(max), UNBOUNDED) };
 }
 
 /** Accessors, and operations on small values. */

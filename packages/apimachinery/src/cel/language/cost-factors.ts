@@ -8,3 +8,10 @@ export const AUTHORIZATION_CHECK_COST = 350_000;
 export const TRAVERSAL_FACTOR = 0.1;
 /** For each character of a pattern. */
 export const REGEX_FACTOR = 0.25;
+
+/** Of reading a selector: a requirement takes two characters at least. */
+export function selectorCost(length: number): number {
+  return (
+    LIST_COST + Math.ceil(length * TRAVERSAL_FACTOR) + Math.ceil(length * 0.5) * (LIST_COST + STRUCT_COST)
+  );
+}

@@ -27,6 +27,7 @@ import { LIST_COST, MAP_COST, STRUCT_COST } from './cost-factors.ts';
 import { functionCall } from './function.ts';
 import { Operator } from './operators.ts';
 import { callCostOf } from './runtime-cost.ts';
+import type { CelType } from './type.ts';
 
 /** What one evaluation knows. */
 export class Evaluation {

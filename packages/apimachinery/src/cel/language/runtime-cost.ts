@@ -6,7 +6,13 @@ import { codePointCount } from '../value/text.ts';
 import { spend } from '../value/meter.ts';
 import { CelList, CelMap, CelOpaque, CelOptional } from '../value/value.ts';
 import type { CelResult } from '../value/value.ts';
-import { AUTHORIZATION_CHECK_COST, LIST_COST, REGEX_FACTOR, TRAVERSAL_FACTOR } from './cost-factors.ts';
+import {
+  AUTHORIZATION_CHECK_COST,
+  LIST_COST,
+  REGEX_FACTOR,
+  selectorCost,
+  TRAVERSAL_FACTOR,
+} from './cost-factors.ts';
 
 /**
  * What a call costs: always the same, or by its arguments. Without `result` what is known before the call, undefined where
@@ -78,6 +84,11 @@ const NAMED_CALLS: ReadonlyMap<string, CallCost> = new Map<string, CallCost>([
   ['containsCIDR', networkWithin],
   ['containsCIDR cidr_contains_cidr_string', (args) => networkWithin(args) + characters(sizeOf(args[1]))],
   ['validate', validating],
+  ['jsonpatch.escapeKey', reading(0)],
+  ['check', AUTHORIZATION_CHECK_COST],
+  ...['fieldSelector', 'labelSelector'].map(
+    (name) => [name, (args: readonly CelResult[]) => selectorCost(sizeOf(args[1]))] as const,
+  ),
   ['_==_', (args) => (args[0] instanceof CelOpaque ? 1 : comparing(args))],
 ]);
 

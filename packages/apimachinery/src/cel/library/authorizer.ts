@@ -76,9 +76,7 @@ export class Authorizer extends Receiver {
 
   decide(query: CelAuthorizationQuery): Decision {
     const { serviceAccount } = this;
-    return new Decision(
-      this.authorize(serviceAccount === undefined ? query : { ...query, serviceAccount }),
-    );
+    return new Decision(this.authorize(serviceAccount === undefined ? query : { ...query, serviceAccount }));
   }
 }
 
@@ -153,8 +151,11 @@ function serviceAccount(authorizer: Authorizer, namespace: string, name: string)
 function refined(name: string, id: string, field: keyof CelResourceQuery): FunctionDeclaration {
   return declareFunction(
     name,
-    memberOverload(id, [RESOURCE_CHECK_TYPE, STRING], RESOURCE_CHECK_TYPE, (check: ResourceCheck, value: string) =>
-      check.with({ [field]: value }),
+    memberOverload(
+      id,
+      [RESOURCE_CHECK_TYPE, STRING],
+      RESOURCE_CHECK_TYPE,
+      (check: ResourceCheck, value: string) => check.with({ [field]: value }),
     ),
   );
 }
@@ -173,8 +174,12 @@ function told(
 export const AUTHORIZER_LIBRARY: readonly FunctionDeclaration[] = [
   declareFunction(
     'path',
-    memberOverload('authorizer_path', [AUTHORIZER_TYPE, STRING], PATH_CHECK_TYPE, (a: Authorizer, path: string) =>
-      path.trim() === '' ? new CelError('path must not be empty') : new PathCheck(a, path),
+    memberOverload(
+      'authorizer_path',
+      [AUTHORIZER_TYPE, STRING],
+      PATH_CHECK_TYPE,
+      (a: Authorizer, path: string) =>
+        path.trim() === '' ? new CelError('path must not be empty') : new PathCheck(a, path),
     ),
   ),
   declareFunction(
@@ -188,7 +193,12 @@ export const AUTHORIZER_LIBRARY: readonly FunctionDeclaration[] = [
   ),
   declareFunction(
     'serviceAccount',
-    memberOverload('authorizer_serviceaccount', [AUTHORIZER_TYPE, STRING, STRING], AUTHORIZER_TYPE, serviceAccount),
+    memberOverload(
+      'authorizer_serviceaccount',
+      [AUTHORIZER_TYPE, STRING, STRING],
+      AUTHORIZER_TYPE,
+      serviceAccount,
+    ),
   ),
   declareFunction(
     'resource',

@@ -36,7 +36,7 @@ export function evaluated(expression: string, init?: CelEnvironmentInit): string
   return literal(program.evaluate({}).value);
 }
 
-function literal(value: CelResult): string {
+export function literal(value: CelResult): string {
   if (value instanceof CelError) return `error: ${value.message}`;
   if (typeof value === 'string') return JSON.stringify(value);
   if (typeof value === 'number')

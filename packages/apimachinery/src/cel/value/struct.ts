@@ -1,8 +1,8 @@
 /** `Object.spec{replicas: 3}`: a value with named fields, of a type that the environment declares. */
 import type { CelType } from '../language/type.ts';
 import { valuesEqual } from './equality.ts';
-import { CelError, CelOpaque } from './value.ts';
-import type { CelValue } from './value.ts';
+import { CelOpaque } from './value.ts';
+import type { CelValue , CelError} from './value.ts';
 
 export class CelStruct extends CelOpaque {
   readonly #type: CelType;
