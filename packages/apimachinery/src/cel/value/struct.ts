@@ -2,7 +2,7 @@
 import type { CelType } from '../language/type.ts';
 import { valuesEqual } from './equality.ts';
 import { CelOpaque } from './value.ts';
-import type { CelValue , CelError} from './value.ts';
+import type { CelValue, CelError } from './value.ts';
 
 export class CelStruct extends CelOpaque {
   readonly #type: CelType;
