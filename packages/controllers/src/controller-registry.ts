@@ -17,6 +17,9 @@ import { rootCAPublisherController } from './root-ca-publisher-controller.ts';
 import { serviceAccountController } from './serviceaccount/service-account-controller.ts';
 import { serviceAccountTokenController } from './serviceaccount/tokens-controller.ts';
 import { statefulSetController } from './statefulset/controller.ts';
+import { pvProtectionController } from './volume-protection/pv-protection-controller.ts';
+import { pvcProtectionController } from './volume-protection/pvc-protection-controller.ts';
+import { vacProtectionController } from './volume-protection/vac-protection-controller.ts';
 
 /** All controllers, in the order in which they start. Upstream starts the tokens first, since others may need one. */
 export const controllerRegistry: readonly ControllerDefinition[] = [
@@ -37,6 +40,9 @@ export const controllerRegistry: readonly ControllerDefinition[] = [
   garbageCollectorController,
   resourceQuotaController,
   podGCController,
+  pvcProtectionController,
+  pvProtectionController,
+  vacProtectionController,
   nodeLifecycleController,
   taintEvictionController,
 ];
