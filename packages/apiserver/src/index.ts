@@ -15,6 +15,8 @@ export type * from './registry/contract.ts';
 export type * from './authentication/contract.ts';
 export type * from './authorization/contract.ts';
 export type * from './admission/contract.ts';
+export { AdmissionPluginError } from './admission/plugin-selection.ts';
+export type { AdmissionPluginSelection } from './admission/plugin-selection.ts';
 export { APISERVER_USER } from './registry/registry-access.ts';
 export { VERSION_INFO } from './version-info.ts';
 export { createKubeApiServer } from './kube-apiserver.ts';

@@ -3,14 +3,26 @@ import type { rbacv1 } from '@k8ts/api';
 import { corev1 } from '@k8ts/api';
 import type { Clock, Logger, Metrics, Random } from '@k8ts/base';
 import { systemRandom } from '@k8ts/base';
+import { selectPlugins, type AdmissionPluginSelection } from './admission/plugin-selection.ts';
+import { certificateApproval } from './admission/plugins/certificate-approval.ts';
+import { certificateSigning } from './admission/plugins/certificate-signing.ts';
+import { certificateSubjectRestriction } from './admission/plugins/certificate-subject-restriction.ts';
+import { clusterTrustBundleAttest } from './admission/plugins/cluster-trust-bundle-attest.ts';
+import { defaultIngressClass } from './admission/plugins/default-ingress-class.ts';
+import { defaultStorageClass } from './admission/plugins/default-storage-class.ts';
 import { defaultTolerationSeconds } from './admission/plugins/default-toleration-seconds.ts';
 import { limitRanger } from './admission/plugins/limit-ranger.ts';
 import { namespaceLifecycle } from './admission/plugins/namespace-lifecycle.ts';
 import { nodeRestriction } from './admission/plugins/node-restriction.ts';
+import { persistentVolumeClaimResize } from './admission/plugins/persistent-volume-claim-resize.ts';
+import { podSecurity } from './admission/plugins/pod-security/pod-security.ts';
+import { podTopologyLabels } from './admission/plugins/pod-topology-labels.ts';
 import { priority } from './admission/plugins/priority.ts';
 import { rbacEscalation } from './admission/plugins/rbac-escalation.ts';
 import { runtimeClass } from './admission/plugins/runtime-class.ts';
 import { serviceAccount } from './admission/plugins/service-account.ts';
+import { storageObjectInUseProtection } from './admission/plugins/storage-object-in-use-protection.ts';
+import { taintNodesByCondition } from './admission/plugins/taint-nodes-by-condition.ts';
 import { resourceQuota } from './admission/resource-quota/resource-quota.ts';
 import { createWebhookClient, type WebhookClient } from './admission/webhooks/webhook-client.ts';
 import { mutatingWebhooks, validatingWebhooks } from './admission/webhooks/webhooks.ts';
@@ -47,6 +59,7 @@ import type { ServiceAccountTokens } from './service-accounts/service-account-to
 import { tokenRequestHandler } from './service-accounts/token-request.ts';
 import { createTokenSignatures } from './service-accounts/token-signatures.ts';
 import type { TokenKeys } from './service-accounts/token-signatures.ts';
+import { createAuthorize } from './steps/authorize.ts';
 
 /** What a cluster's operator decides; the rest is Kubernetes' default. */
 export interface KubeApiServerOptions extends Pick<
@@ -84,6 +97,8 @@ export interface KubeApiServerOptions extends Pick<
   readonly kubelets?: KubeletConnection;
   /** How pods and services are reached by proxy requests; default: directly. */
   readonly podNetwork?: PodNetwork;
+  /** `--enable-admission-plugins`, `--disable-admission-plugins`. */
+  readonly admissionPlugins?: AdmissionPluginSelection;
   /** The rules of the controllers' accounts. */
   readonly controllers: readonly { readonly name: string; readonly rules: readonly rbacv1.PolicyRule[] }[];
 }
@@ -135,7 +150,6 @@ function assemble(
   random: Random,
   client: WebhookClient,
 ): ApiServerOptions {
-  const webhooks = { objects, client, logger: options.logger };
   const audiences = [options.issuer];
   const serviceNetwork = options.serviceNetwork ?? DEFAULT_SERVICE_NETWORK;
   const allTokens = [tokens.bound, tokens.legacy, ...(options.tokens ?? [])];
@@ -149,24 +163,40 @@ function assemble(
     nodeAuthorizer(objects, { podsOnNode: (node) => podsOnNode(objects, node) }),
     rbac,
   ];
+  const authorize = createAuthorize(authorizers);
+  const webhooks = { objects, client, logger: options.logger, authorize };
   return {
     ...options,
     random,
     authenticators,
     authorizers,
-    admission: [
-      namespaceLifecycle(objects),
-      limitRanger(objects),
-      nodeRestriction(objects),
-      rbacEscalation({ objects, rbac, authorizers }),
-      serviceAccount(objects, random),
-      priority(objects),
-      defaultTolerationSeconds(),
-      runtimeClass(objects),
-      mutatingWebhooks(webhooks),
-      validatingWebhooks(webhooks),
-      resourceQuota({ objects, registry, clock: options.clock }),
-    ],
+    admission: selectPlugins(
+      [
+        rbacEscalation({ objects, rbac, authorizers }),
+        namespaceLifecycle(objects),
+        limitRanger(objects),
+        serviceAccount(objects, random),
+        nodeRestriction(objects),
+        taintNodesByCondition(),
+        podSecurity({ objects, metrics: options.metrics }),
+        priority(objects),
+        defaultTolerationSeconds(),
+        defaultStorageClass(objects),
+        storageObjectInUseProtection(),
+        persistentVolumeClaimResize(objects),
+        runtimeClass(objects),
+        certificateApproval(authorizers),
+        certificateSigning(authorizers),
+        clusterTrustBundleAttest(authorizers),
+        certificateSubjectRestriction(),
+        defaultIngressClass(objects),
+        podTopologyLabels(objects),
+        mutatingWebhooks(webhooks),
+        validatingWebhooks(webhooks),
+        resourceQuota({ objects, registry, clock: options.clock }),
+      ],
+      options.admissionPlugins,
+    ),
     strategies: builtinStrategies({ serviceNetwork }),
     specialHandlers: [
       ...builtinSpecialHandlers,
