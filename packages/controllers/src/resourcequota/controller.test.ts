@@ -160,7 +160,7 @@ describe('resource quota controller', () => {
     });
     await charge(harness, { pods: '2' });
     await harness.api.client.resource(corev1.pods, 'a').delete('one', { gracePeriodSeconds: 0 });
-    await harness.clock.advance(500);
+    await harness.clock.advance(300);
     expect(usedOf(harness)).toEqual({ pods: '2' });
     await harness.api.client.resource(corev1.pods, 'a').create(podOf('two'));
     await harness.clock.advance(1000);

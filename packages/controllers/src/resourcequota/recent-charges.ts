@@ -5,7 +5,7 @@ import { amountsOf, compareQuantities } from '@k8ts/apimachinery';
  * Milliseconds. Admission charges a quota before the object is stored, and the object's event may come later than the
  * quota's: until then what is counted is too little.
  */
-const ARRIVAL = 1000;
+const ARRIVAL = 500;
 
 /** Which amounts have lately been charged to a quota, for objects that may not have been seen yet. */
 export class RecentCharges {
