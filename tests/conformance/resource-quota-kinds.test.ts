@@ -6,7 +6,7 @@ import { ANYTHING, define, definitionOf, resourceOf, versionsOf } from './custom
 import { podOf, refusal, useSuite } from './support.ts';
 
 /** What upstream's tests ask of quotas beyond what it demands of every cluster. */
-describe('what resource quotas limit', () => {
+describe('resource quotas in a whole cluster', () => {
   const suite = useSuite({ controllers: { discoveryPeriod: 500 } });
 
   async function limit(spec: corev1.ResourceQuotaSpec) {
@@ -19,7 +19,7 @@ describe('what resource quotas limit', () => {
     return { namespace, quotas, used };
   }
 
-  it('[sig-api-machinery] ResourceQuota should create a ResourceQuota and capture the life of a custom resource.', async () => {
+  it('counts custom resources, whatever version they are written in', async () => {
     const definition = definitionOf({
       group: 'resourcequota.example.com',
       plural: 'e2equotas',
@@ -30,7 +30,6 @@ describe('what resource quotas limit', () => {
     const name = 'count/e2equotas.resourcequota.example.com';
     const { namespace, used } = await limit({ hard: { [name]: '1' } });
     expect(await used()).toEqual({ [name]: '0' });
-    // Whatever version they are written in.
     const [first, second] = ['v1', 'v2'].map((version) =>
       suite.client.resource(resourceOf(definition, version), namespace),
     );
@@ -43,7 +42,7 @@ describe('what resource quotas limit', () => {
     await until(async () => (await used())[name] === '0');
   });
 
-  it('[sig-api-machinery] ResourceQuota should create a ResourceQuota and capture the life of a persistent volume claim with a storage class', async () => {
+  it('counts claims and their storage, by storage class too', async () => {
     const gold = 'gold.storageclass.storage.k8s.io';
     const hard = {
       persistentvolumeclaims: '2',
@@ -72,7 +71,7 @@ describe('what resource quotas limit', () => {
     expect(await used()).toMatchObject({ persistentvolumeclaims: '2', 'requests.storage': '5Gi' });
   });
 
-  it("[sig-api-machinery] ResourceQuota should verify ResourceQuota's priority class scope (quota set to pod count: 1) against 2 pods with different priority class.", async () => {
+  it('counts pods of a priority class', async () => {
     for (const name of ['pclass3', 'pclass4'])
       await suite.client.resource(schedulingv1.priorityClasses).create({ metadata: { name }, value: 1000 });
     const { namespace, used } = await limit({
@@ -90,7 +89,7 @@ describe('what resource quotas limit', () => {
     expect(status.message).toContain('exceeded quota: q, requested: pods=1, used: pods=1, limited: pods=1');
   });
 
-  it('[sig-api-machinery] ResourceQuota should verify ResourceQuota with cross namespace pod affinity scope using scope-selectors.', async () => {
+  it('counts pods whose affinity looks into other namespaces', async () => {
     const { namespace, used } = await limit({
       hard: { pods: '1' },
       scopeSelector: { matchExpressions: [{ scopeName: 'CrossNamespacePodAffinity', operator: 'Exists' }] },
@@ -111,7 +110,7 @@ describe('what resource quotas limit', () => {
     await until(async () => (await used())['pods'] === '0');
   });
 
-  it('is never exceeded while objects come and go, and used exactly once they rest', async () => {
+  it('are never exceeded while objects come and go, and count exactly once they rest', async () => {
     const { namespace, used } = await limit({ hard: { secrets: '12' } });
     const secrets = suite.client.resource(corev1.secrets, namespace);
     let isOver = false;
