@@ -77,4 +77,11 @@ describe('limit ranges', () => {
     expect((await ranges.list()).items).toEqual([]);
     await pods.create({ ...large, metadata: { name: 'pfpod2' } });
   });
+
+  it('are named by the server when they have no name', async () => {
+    const ranges = suite.client.resource(corev1.limitRanges, await suite.namespace());
+    const { metadata } = await ranges.create({ metadata: {}, spec: { limits: [] } });
+    expect(metadata.name).toMatch(/^[\da-f]{8}(-[\da-f]{4}){3}-[\da-f]{12}$/);
+    expect((await ranges.get(metadata.name)).metadata.uid).toBe(metadata.uid);
+  });
 });

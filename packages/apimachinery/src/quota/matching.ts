@@ -3,7 +3,7 @@ import type { corev1, KubeObject } from '@k8ts/api';
 import type { QuotaEvaluator, ScopeRequirement } from './contract.ts';
 
 /** The scopes of both fields; `spec.scopes` demands that each exists. */
-export function scopeRequirementsOf({ spec }: corev1.ResourceQuota): readonly ScopeRequirement[] {
+function scopeRequirementsOf({ spec }: corev1.ResourceQuota): readonly ScopeRequirement[] {
   const { scopes, scopeSelector } = spec;
   const expressions = scopeSelector?.matchExpressions ?? [];
   if (scopes === undefined || scopes.length === 0) return expressions;

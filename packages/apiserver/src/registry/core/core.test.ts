@@ -92,6 +92,58 @@ test.each<[string, AnyStrategy, Json, readonly string[]]>([
     ],
   ],
   [
+    'a limit range of pods with defaults, and of more than there is',
+    limitRangeStrategy,
+    named({
+      spec: {
+        limits: [
+          {
+            type: 'Pod',
+            default: { cpu: '1' },
+            min: { cpu: '1' },
+            max: { cpu: '2' },
+            maxLimitRequestRatio: { cpu: '3' },
+          },
+          { type: 'Pod' },
+          { type: 'Node' },
+          { type: 'PersistentVolumeClaim', max: { cpu: '1' } },
+        ],
+      },
+    }),
+    [
+      "spec.limits[0].default: Forbidden: may not be specified when `type` is 'Pod'",
+      'spec.limits[0].maxLimitRequestRatio[cpu]: Invalid value: "3": ratio 3 is greater than max/min = 2.000000',
+      'spec.limits[1].type: Duplicate value: "Pod"',
+      'spec.limits[2].type: Invalid value: "Node": must be a standard limit type or fully qualified',
+      'spec.limits[3].limits: Required value: either minimum or maximum storage value is required, but neither was provided',
+    ],
+  ],
+  [
+    'a quota whose scopes do not fit what it limits',
+    resourceQuotaStrategy,
+    named({
+      spec: {
+        hard: { services: '1', 'count/pods': '1', unheard: '1' },
+        scopes: ['BestEffort'],
+        scopeSelector: {
+          matchExpressions: [
+            { scopeName: 'PriorityClass', operator: 'In' },
+            { scopeName: 'Terminating', operator: 'DoesNotExist' },
+          ],
+        },
+      },
+    }),
+    [
+      'spec.hard[unheard]: Invalid value: "unheard": must be a standard resource type or fully qualified',
+      'spec.hard[unheard]: Invalid value: "unheard": must be a standard resource for quota',
+      'spec.scopes: Invalid value: ["BestEffort"]: unsupported scope applied to resource',
+      'spec.scopeSelector.matchExpressions: Invalid value: {"matchExpressions":[{"scopeName":"PriorityClass","operator":"In"},{"scopeName":"Terminating","operator":"DoesNotExist"}]}: unsupported scope applied to resource',
+      "spec.scopeSelector.matchExpressions.values: Required value: must be at least one value when `operator` is 'In' or 'NotIn' for scope selector",
+      'spec.scopeSelector.matchExpressions: Invalid value: {"matchExpressions":[{"scopeName":"PriorityClass","operator":"In"},{"scopeName":"Terminating","operator":"DoesNotExist"}]}: unsupported scope applied to resource',
+      'spec.scopeSelector.matchExpressions.operator: Invalid value: "DoesNotExist": must be \'Exists\' when scope is any of ResourceQuotaScopeTerminating, ResourceQuotaScopeNotTerminating, ResourceQuotaScopeBestEffort, ResourceQuotaScopeNotBestEffort or ResourceQuotaScopeCrossNamespacePodAffinity',
+    ],
+  ],
+  [
     'endpoints on the loopback',
     endpointsStrategy,
     named({ subsets: [{ addresses: [{ ip: '127.0.0.1' }], ports: [{ port: 80 }] }] }),

@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto';
 import { corev1 } from '@k8ts/api';
 import {
   compareQuantities,
@@ -156,6 +157,9 @@ export const limitRangeStrategy: Strategy<LimitRange> = {
         for (const name in source ?? {})
           if (!Object.hasOwn(target, name)) target[name] = (source as Record<string, string>)[name] as string;
     }
+  },
+  prepareForCreate({ metadata }) {
+    if ((metadata.name ?? '') === '') metadata.name = randomUUID();
   },
   validate({ spec }) {
     const types = new Set<string>();
