@@ -148,7 +148,10 @@ const HEADERS: readonly Readonly<Record<string, string>>[] = [
 
 /** Everything of one endless kind: the same seed makes the same requests. */
 export function hostileRequest(random: Random): HostileRequest {
-  return pick(random, MAKERS)(random);
+  const request = pick(random, MAKERS)(random);
+  if (!request.path.startsWith('/apis/admissionregistration.k8s.io/')) return request;
+  // A webhook or policy that is stored may refuse what others ask, and rightly.
+  return { ...request, path: `${request.path}${request.path.includes('?') ? '&' : '?'}dryRun=All` };
 }
 
 const MAKERS: readonly ((random: Random) => HostileRequest)[] = [

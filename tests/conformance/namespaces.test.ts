@@ -6,8 +6,9 @@ import { isGone, podOf, refusal, useSuite, watch } from './support.ts';
 
 describe.concurrent('namespaces', () => {
   const suite = useSuite();
+  /** Deletion waits: seconds after the namespace was marked, and again for each pod that is still there. */
   const gone = (name: string): Promise<void> =>
-    until(() => isGone(suite.client.resource(corev1.namespaces).get(name)));
+    until(() => isGone(suite.client.resource(corev1.namespaces).get(name)), 60_000);
 
   it('[sig-api-machinery] Namespaces [Serial] should patch a Namespace [Conformance]', async () => {
     const name = await suite.namespace();

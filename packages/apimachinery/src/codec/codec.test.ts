@@ -96,6 +96,13 @@ describe('normal form', () => {
     expect(container['args']).toEqual(['a', '']);
   });
 
+  test('null elements are objects of their own, which defaults can be put into', () => {
+    const { object } = decode(inContainer({ ports: [null, null] }));
+    const [first, second] = containerOf(object)['ports'] as [Record<string, unknown>, object];
+    first['protocol'] = 'TCP';
+    expect(second).not.toHaveProperty('protocol');
+  });
+
   test('shared parts are neither changed nor looked at again', () => {
     const live = decode(inContainer({ image: 'a' })).object;
     const frozen = Object.freeze({

@@ -235,7 +235,7 @@ function normalizeMap(
     context.isField[at] = false;
     const liveChild =
       liveEntries !== undefined && Object.hasOwn(liveEntries, key) ? liveEntries[key] : undefined;
-    const normal = normalizeValue(child, items, liveChild, owner, context) ?? zeroElement(items);
+    const normal = normalizeValue(child, items, liveChild, owner, context) ?? zeroElement(items, context);
     if (normal === child) continue;
     if (out === value && !context.owned) out = { ...value };
     setOwn(out, key, normal);
@@ -262,7 +262,7 @@ function normalizeList(
     const child = value[i] as JsonValue;
     context.path[at] = i;
     context.isField[at] = false;
-    const normal = normalizeValue(child, items, liveItems?.[i], owner, context) ?? zeroElement(items);
+    const normal = normalizeValue(child, items, liveItems?.[i], owner, context) ?? zeroElement(items, context);
     if (normal === child) continue;
     if (out === value && !context.owned) out = [...value];
     (out as JsonValue[])[i] = normal;
@@ -274,10 +274,10 @@ function normalizeList(
 }
 
 /** What null is among the elements of a list or map: Go's zero value. */
-function zeroElement(schema: Schema): JsonValue {
+function zeroElement(schema: Schema, { owned }: Context): JsonValue {
   switch (schema.type) {
     case 'object':
-      return zeroObjectOf(schema);
+      return owned ? ownZero(zeroObjectOf(schema)) : zeroObjectOf(schema);
     case 'string':
     case 'bytes':
       return '';

@@ -458,6 +458,78 @@ describe('a custom resource', () => {
   });
 });
 
+describe('rules', () => {
+  const path = '/apis/rules.com/v1/namespaces/a/ruleds';
+  const ruled = (name: string, spec: object): object => ({ metadata: { name }, spec });
+  beforeAll(() =>
+    established(
+      definition({ group: 'rules.com', plural: 'ruleds', kind: 'Ruled' }, [
+        version('v1', {
+          spec: {
+            type: 'object',
+            properties: {
+              min: { type: 'integer' },
+              max: { type: 'integer' },
+              class: {
+                type: 'string',
+                maxLength: 20,
+                'x-kubernetes-validations': [{ rule: 'self == oldSelf', message: 'class is immutable' }],
+              },
+            },
+            'x-kubernetes-validations': [
+              {
+                rule: '!has(self.min) || !has(self.max) || self.min <= self.max',
+                messageExpression:
+                  "has(self.class) ? 'min is above max of ' + self.class : 'min is above max'",
+                fieldPath: '.min',
+              },
+            ],
+          },
+        }),
+      ]),
+    ),
+  );
+
+  test('are asked when objects are created and changed', async () => {
+    const refused = await call('POST', path, ruled('one', { min: 3, max: 2 }));
+    expect(refused.code).toBe(422);
+    expect(refused.body.message).toContain('min is above max');
+    expect((await call('POST', path, ruled('one', { min: 1, max: 2, class: 'a' }))).code).toBe(201);
+    expect((await merge(`${path}/one`, { spec: { max: 0 } })).body.message).toContain(
+      'min is above max of a',
+    );
+    expect((await merge(`${path}/one`, { spec: { class: 'b' } })).body.message).toContain(
+      'class is immutable',
+    );
+    expect((await merge(`${path}/one`, { spec: { max: 5 } })).code).toBe(200);
+  });
+
+  test('are not asked about what the schema refuses already', async () => {
+    const { body } = await call('POST', path, ruled('two', { min: 'x', max: 2 }));
+    expect(body.message).toContain('some validation rules were not checked because the object was invalid');
+  });
+
+  test.each([
+    ['self.x > 1', 'undefined field'],
+    ['self.min >', 'Syntax error'],
+    ['self.min', 'cel expression must evaluate to a bool'],
+    ['self.list.all(a, self.list.all(b, self.list.all(c, a + b != c)))', 'exceeds budget'],
+  ])('that do not compile, or may cost too much, are refused: %s', async (rule, message) => {
+    const schema = {
+      type: 'object',
+      properties: { min: { type: 'integer' }, list: { type: 'array', items: { type: 'string' } } },
+      'x-kubernetes-validations': [{ rule }],
+    };
+    const { code, body } = await call(
+      'POST',
+      CRDS,
+      definition({ group: 'bad.com', plural: 'bads', kind: 'Bad' }, [version('v1', { spec: schema })]),
+    );
+    expect(code).toBe(422);
+    expect(body.message).toContain(message);
+  });
+});
+
 describe('a definition', () => {
   test('whose names are taken waits for them', async () => {
     const first = await established(

@@ -36,14 +36,15 @@ export type Written =
 export async function createObject(scope: WriteScope, draft: Draft<KubeObject>): Promise<Written> {
   const { services } = scope;
   const { metadata } = draft;
+  metadata.name ??= ''; // every rule may read it; validation refuses it
   if (scope.admit) {
     const pending = services.admission.admit(
-      admissionAttributes(scope, 'CREATE', metadata.name ?? '', draft, undefined),
+      admissionAttributes(scope, 'CREATE', metadata.name, draft, undefined),
     );
     if (pending !== undefined) await pending;
     dedupOwnerReferences(metadata, true, scope.warn);
   }
-  const generate = (metadata.name ?? '') === '' && (metadata.generateName ?? '') !== '';
+  const generate = metadata.name === '' && (metadata.generateName ?? '') !== '';
   for (let attempt = 1; ; attempt++) {
     if (generate)
       metadata.name = generatedName(metadata.generateName as string, randomNameSuffix(services.random));
@@ -79,7 +80,8 @@ async function createOnce(scope: WriteScope, draft: Draft<KubeObject>): Promise<
   metadata.creationTimestamp = formatTime(services.clock.now());
   metadata.uid = randomUUID();
 
-  const pendingAllocation = strategy?.allocate?.(draft, undefined, context);
+  // What has no name will be refused: nothing is set aside for it.
+  const pendingAllocation = metadata.name === '' ? undefined : strategy?.allocate?.(draft, undefined, context);
   const allocation = pendingAllocation instanceof Promise ? await pendingAllocation : pendingAllocation;
   let stored = false;
   try {
@@ -119,7 +121,7 @@ function validateNew(
     ...validateObjectMeta(metadata, info.namespaced, nameRuleOf(served)),
     ...(served.strategy?.validate?.(draft, context) ?? []),
   ];
-  if (errors.length === 0 && (metadata.name ?? '') !== '') {
+  if (errors.length === 0 && metadata.name !== '') {
     for (const message of nameIsPathSegment(metadata.name, false))
       errors.push({
         type: 'FieldValueInvalid',
@@ -127,7 +129,7 @@ function validateNew(
         body: `Invalid value: ${JSON.stringify(metadata.name)}: ${message}`,
       });
   }
-  if (errors.length > 0) throw invalid({ group: info.group, kind: info.kind }, metadata.name ?? '', errors);
+  if (errors.length > 0) throw invalid({ group: info.group, kind: info.kind }, metadata.name, errors);
 }
 
 export async function settle(allocation: Allocation, stored: boolean): Promise<void> {
