@@ -510,4 +510,66 @@ describe('admission webhooks', () => {
     await send('DELETE', configuration);
     await undefine(suite.client, definition);
   });
+
+  const unlessLease = {
+    name: 'exclude-leases',
+    expression: "!(request.resource.group == 'coordination.k8s.io')",
+  };
+
+  async function createAndUpdateConditions(kind: Kind): Promise<void> {
+    const namespace = await suite.namespace();
+    const webhook = hook(namespace, { path: '/always-deny', further: { matchConditions: [unlessLease] } });
+    const path = await register(kind, [webhook]);
+    const stored = async (): Promise<unknown[]> => {
+      interface Configuration {
+        readonly webhooks: readonly { readonly matchConditions?: unknown[] }[];
+      }
+      const { json } = await send('GET', path);
+      return json<Configuration>().webhooks.map(({ matchConditions }) => matchConditions);
+    };
+    expect(await stored()).toEqual([[unlessLease]]);
+    const further = [
+      unlessLease,
+      { name: 'exclude-kubelets', expression: "!('system:nodes' in request.userInfo.groups)" },
+    ];
+    const current = (await send('GET', path)).json<object>();
+    const updated = await send('PUT', path, {
+      ...current,
+      webhooks: [{ ...webhook, matchConditions: further }],
+    });
+    expect(updated.code, updated.text).toBe(200);
+    expect(await stored()).toEqual([further]);
+    await send('DELETE', path);
+  }
+  it('[sig-api-machinery] AdmissionWebhook [Privileged:ClusterAdmin] should be able to create and update validating webhook configurations with match conditions [Conformance]', () =>
+    createAndUpdateConditions('validating'));
+  it('[sig-api-machinery] AdmissionWebhook [Privileged:ClusterAdmin] should be able to create and update mutating webhook configurations with match conditions [Conformance]', () =>
+    createAndUpdateConditions('mutating'));
+
+  async function rejectConditions(kind: Kind): Promise<void> {
+    const wrong = { name: 'invalid-expression-1', expression: '... [] bad expression' };
+    const answer = await send('POST', `${ADMISSION}/${kind}webhookconfigurations`, {
+      metadata: { name: `invalid-${kind}` },
+      webhooks: [hook(undefined, { path: '/always-deny', further: { matchConditions: [wrong] } })],
+    });
+    expect(answer.code).toBe(422);
+    expect(await refused(answer)).toContain('compilation failed');
+  }
+  it('[sig-api-machinery] AdmissionWebhook [Privileged:ClusterAdmin] should reject validating webhook configurations with invalid match conditions [Conformance]', () =>
+    rejectConditions('validating'));
+  it('[sig-api-machinery] AdmissionWebhook [Privileged:ClusterAdmin] should reject mutating webhook configurations with invalid match conditions [Conformance]', () =>
+    rejectConditions('mutating'));
+
+  it("[sig-api-machinery] AdmissionWebhook [Privileged:ClusterAdmin] should mutate everything except 'skip-me' configmaps [Conformance]", async () => {
+    const namespace = await suite.namespace();
+    const unlessNamed = { name: 'skip-me', expression: "object.metadata.name != 'skip-me'" };
+    const configuration = await register('mutating', [
+      hook(namespace, { path: '/mutate', further: { matchConditions: [unlessNamed] } }),
+    ]);
+    const skipped = await created(maps(namespace), { metadata: { name: 'skip-me' }, data: START });
+    expect(skipped.data).toEqual(START);
+    const mutated = await created(maps(namespace), map(START));
+    expect(mutated.data).toEqual({ ...START, 'mutation-stage-1': 'yes' });
+    await send('DELETE', configuration);
+  });
 });

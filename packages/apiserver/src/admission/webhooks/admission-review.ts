@@ -35,43 +35,45 @@ export function reviewRequest(
   const version = reviewVersions.find((each) => VERSIONS.includes(each));
   if (version === undefined)
     throw new Error('webhook does not accept known AdmissionReview versions (v1, v1beta1)');
-  const { subresource, namespace, name, operation, user, dryRun, options, versions } = attributes;
   const uid = randomUUID();
-  const shown = object ?? oldObject;
+  const { operation, ...facts } = requestFacts(attributes, type, object ?? oldObject);
   return {
     uid,
     version,
     body: {
       kind: 'AdmissionReview',
       apiVersion: `admission.k8s.io/${version}`,
-      request: {
-        uid,
-        kind: kindOf(shown, type),
-        resource: { group: type.group, version: type.version, resource: type.resource },
-        ...(subresource === '' ? {} : { subResource: subresource }),
-        requestKind:
-          type === versions.requested ? kindOf(shown, type) : kindOf(undefined, versions.requested),
-        requestResource: {
-          group: versions.requested.group,
-          version: versions.requested.version,
-          resource: versions.requested.resource,
-        },
-        ...(subresource === '' ? {} : { requestSubResource: subresource }),
-        ...(name === '' ? {} : { name }),
-        ...(namespace === '' ? {} : { namespace }),
-        operation,
-        userInfo: {
-          username: user.name,
-          ...(user.uid === '' ? {} : { uid: user.uid }),
-          ...(user.groups.length === 0 ? {} : { groups: user.groups }),
-          ...(Object.keys(user.extra).length === 0 ? {} : { extra: user.extra }),
-        },
-        object: object ?? null,
-        oldObject: oldObject ?? null,
-        dryRun,
-        options: Object.keys(options).length === 0 ? null : options,
-      },
+      request: { uid, ...facts, operation, object: object ?? null, oldObject: oldObject ?? null },
     },
+  };
+}
+
+/** What a request is about, without its objects. */
+export function requestFacts(
+  attributes: AdmissionAttributes,
+  type: ResourceType<KubeObject>,
+  shown: KubeObject | undefined,
+): Readonly<Record<string, unknown>> & { readonly operation: string } {
+  const { subresource, namespace, name, operation, user, dryRun, options, versions } = attributes;
+  const { requested } = versions;
+  return {
+    kind: kindOf(shown, type),
+    resource: { group: type.group, version: type.version, resource: type.resource },
+    ...(subresource === '' ? {} : { subResource: subresource }),
+    requestKind: type === requested ? kindOf(shown, type) : kindOf(undefined, requested),
+    requestResource: { group: requested.group, version: requested.version, resource: requested.resource },
+    ...(subresource === '' ? {} : { requestSubResource: subresource }),
+    ...(name === '' ? {} : { name }),
+    ...(namespace === '' ? {} : { namespace }),
+    operation,
+    userInfo: {
+      username: user.name,
+      ...(user.uid === '' ? {} : { uid: user.uid }),
+      ...(user.groups.length === 0 ? {} : { groups: user.groups }),
+      ...(Object.keys(user.extra).length === 0 ? {} : { extra: user.extra }),
+    },
+    dryRun,
+    options: Object.keys(options).length === 0 ? null : options,
   };
 }
 

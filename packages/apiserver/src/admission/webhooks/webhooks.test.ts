@@ -10,6 +10,7 @@ import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import { customResourcesHook } from '../../post-start/custom-resources.ts';
 import { builtinStrategies } from '../../registry/builtin-strategies.ts';
 import { createTestServer, type TestServer } from '../../testing/test-server.ts';
+import type { Authorize } from '../expressions/request-values.ts';
 import { createWebhookClient, type WebhookClient } from './webhook-client.ts';
 import { mutatingWebhooks, validatingWebhooks } from './webhooks.ts';
 
@@ -39,6 +40,7 @@ let hooks: Server;
 let client: WebhookClient;
 let ca = '';
 let made: string[] = [];
+const authorize: Authorize = ({ verb }) => ({ verdict: verb === 'get' ? 'allow' : 'no-opinion', reason: '' });
 
 beforeAll(async () => {
   const directory = mkdtempSync(join(tmpdir(), 'k8ts-hooks-'));
@@ -71,7 +73,7 @@ beforeAll(async () => {
     { strategies: builtinStrategies(), postStartHooks: [customResourcesHook] },
     (objects) => {
       client = createWebhookClient(objects);
-      const services = { objects, client, logger: silentLogger };
+      const services = { objects, client, logger: silentLogger, authorize };
       return { admission: [mutatingWebhooks(services), validatingWebhooks(services)] };
     },
   );
@@ -316,15 +318,6 @@ describe('a validating webhook', () => {
     expect((await call('POST', MAPS, map())).message).toContain(message);
   });
 
-  test('is not asked in a dry run that it cannot do', async () => {
-    await webhook('Validating', 'effects', allow, { sideEffects: 'Some' });
-    expect(await call('POST', `${MAPS}?dryRun=All`, map())).toMatchObject({
-      code: 400,
-      message: 'admission webhook "effects.example.com" does not support dry run',
-    });
-    expect(asked).toEqual([]);
-  });
-
   test('speaks v1beta1 where that is what it knows', async () => {
     await webhook(
       'Validating',
@@ -335,6 +328,52 @@ describe('a validating webhook', () => {
       },
     );
     expect((await call('POST', MAPS, map())).code).toBe(201);
+  });
+});
+
+describe('match conditions', () => {
+  const condition = (...expressions: string[]): object => ({
+    matchConditions: expressions.map((expression, i) => ({ name: `c${i}`, expression })),
+  });
+  const BROKEN = "object.data.missing == 'x'";
+
+  test.each<[string, readonly string[], object, number]>([
+    ['all hold', ["object.metadata.namespace == 'default'", "request.operation == 'CREATE'"], {}, 1],
+    ['one does not', ["object.metadata.namespace == 'other'", 'true'], {}, 0],
+    ['one does not, another breaks', [BROKEN, 'false'], {}, 0],
+    ['there is no old object', ['oldObject == null'], {}, 1],
+    ['there is an authorizer', ["authorizer.group('').resource('pods').check('get').allowed()"], {}, 1],
+    ['it refuses', ["authorizer.requestResource.check('delete').allowed()"], {}, 0],
+    ['who asks is known', ["request.userInfo.username == 'kubernetes-admin'"], {}, 1],
+    ['one breaks, which does not matter', [BROKEN], { failurePolicy: 'Ignore' }, 0],
+  ])('%s', async (_name, expressions, further, calls) => {
+    await webhook('Validating', 'conditions', allow, { ...condition(...expressions), ...further });
+    expect((await call('POST', MAPS, map())).code).toBe(201);
+    expect(asked).toHaveLength(calls);
+  });
+
+  test.each<[string, readonly string[], string]>([
+    ['breaks', [BROKEN], "expression 'object.data.missing == 'x'' resulted in error: no such key: missing"],
+    [
+      'break',
+      [BROKEN, '1 / int(object.data.a) == 1'],
+      "[expression 'object.data.missing == 'x'' resulted in error: no such key: missing, expression '1 / int(object.data.a) == 1' resulted in error: division by zero]",
+    ],
+    [
+      'costs too much',
+      [
+        '[1,2,3,4,5,6,7,8,9,10].all(a, [1,2,3,4,5,6,7,8,9,10].all(b, [1,2,3,4,5,6,7,8,9,10].all(c, [1,2,3,4,5,6,7,8,9,10].all(d, [1,2,3,4,5,6,7,8,9,10].all(e, [1,2,3,4,5,6,7,8,9,10].all(f, a + b + c + d + e + f > 0))))))',
+      ],
+      'operation cancelled: actual cost limit exceeded',
+    ],
+  ])('what %s refuses', async (_name, expressions, message) => {
+    await webhook('Mutating', 'conditions', allow, condition(...expressions));
+    const object = map({ a: '0' }) as { metadata: { name: string } };
+    const answer = await call('POST', MAPS, object);
+    expect(answer.code).toBe(403);
+    expect(answer.message.startsWith(`configmaps "${object.metadata.name}" is forbidden: `)).toBe(true);
+    expect(answer.message).toContain(message);
+    expect(asked).toEqual([]);
   });
 });
 

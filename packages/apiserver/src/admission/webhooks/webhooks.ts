@@ -6,6 +6,7 @@ import { admissionregistrationv1, type Draft, type KubeObject, type ResourceType
 import {
   applyJsonPatch,
   badRequest,
+  forbidden,
   goQuote,
   internalError,
   isJsonObject,
@@ -18,6 +19,8 @@ import { errorMessage, type Logger } from '@k8ts/base';
 import type { ObjectReader } from '../../object-reader.ts';
 import type { AdmissionAttributes, AdmissionPlugin, Reinvocation } from '../contract.ts';
 import { denial, reviewAnswer, reviewRequest, type ReviewAnswer } from './admission-review.ts';
+import { MatchConditions } from '../expressions/match-conditions.ts';
+import { admissionValues, type Authorize } from '../expressions/request-values.ts';
 import { wantedVersion, type Webhook } from './matching.ts';
 import type { WebhookClient } from './webhook-client.ts';
 
@@ -38,6 +41,7 @@ export interface WebhookServices {
   readonly objects: ObjectReader;
   readonly client: WebhookClient;
   readonly logger: Logger;
+  readonly authorize: Authorize;
 }
 
 type Configuration<W extends Webhook> = KubeObject & { readonly webhooks?: readonly W[] };
@@ -86,12 +90,34 @@ export function validatingWebhooks(services: WebhookServices): AdmissionPlugin {
       const all = webhooks();
       if (all.length === 0) return;
       const wanted = all.flatMap(({ webhook }) => {
-        const type = wantedVersion(webhook, attributes, services.objects);
+        const type = wantedType(services, webhook, attributes);
         return type === undefined ? [] : [{ webhook, type }];
       });
       return wanted.length === 0 ? undefined : validateAll(services, attributes, wanted);
     },
   };
+}
+
+/** By webhook: configurations are immutable, so what is compiled stays good. */
+const conditions = new WeakMap<Webhook, MatchConditions>();
+
+/** The version in which the webhook wants to see the resource; undefined when it does not. Throws a refusal. */
+function wantedType(
+  { objects, authorize }: WebhookServices,
+  webhook: Webhook,
+  attributes: AdmissionAttributes,
+): ResourceType<KubeObject> | undefined {
+  const type = wantedVersion(webhook, attributes, objects);
+  if (type === undefined || (webhook.matchConditions ?? []).length === 0) return type;
+  let compiled = conditions.get(webhook);
+  if (compiled === undefined) {
+    compiled = new MatchConditions(webhook.matchConditions ?? []);
+    conditions.set(webhook, compiled);
+  }
+  const outcome = compiled.evaluate(admissionValues(attributes, type, { authorize }));
+  if (outcome.error === undefined) return outcome.matches ? type : undefined;
+  if (webhook.failurePolicy === 'Ignore') return undefined;
+  throw forbidden(attributes.resource, attributes.name, outcome.error);
 }
 
 interface Wanted<W extends Webhook> {
@@ -152,7 +178,7 @@ async function mutateAll(
   const isAgain = reinvocation.state === 'running';
   if (isAgain && JSON.stringify(attributes.object) !== memory.lastOutput) callAgain(memory);
   for (const { id, webhook } of all) {
-    const type = wantedVersion(webhook, attributes, services.objects);
+    const type = wantedType(services, webhook, attributes);
     if (type === undefined || (isAgain && !memory.again.has(id))) continue;
     const changed = await mutate(services, attributes, webhook, type);
     if (changed) {

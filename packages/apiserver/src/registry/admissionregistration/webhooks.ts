@@ -1,8 +1,10 @@
-/** Webhook configurations: defaults and generation. The schema tables say which fields are required. */
+/** Webhook configurations. */
 import { admissionregistrationv1, type Draft } from '@k8ts/api';
+import type { FieldError } from '@k8ts/apimachinery';
 import { webhookConfigurationColumns } from '../../printing/columns/other.ts';
 import type { Strategy } from '../contract.ts';
 import { generationRules } from '../strategy-parts.ts';
+import { validateWebhooks, type Webhook as ValidatedWebhook } from './validation/webhooks.ts';
 
 type Webhook =
   Draft<admissionregistrationv1.ValidatingWebhook> | Draft<admissionregistrationv1.MutatingWebhook>;
@@ -21,6 +23,21 @@ function setWebhookDefaults(webhook: Webhook): void {
   if (service !== undefined) service.port ??= HTTPS;
 }
 
+interface Configuration {
+  readonly webhooks?: readonly (
+    admissionregistrationv1.ValidatingWebhook | admissionregistrationv1.MutatingWebhook
+  )[];
+}
+
+function webhooksOf({ webhooks }: Configuration): readonly ValidatedWebhook[] {
+  return webhooks ?? [];
+}
+
+const validate = (configuration: Configuration): FieldError[] =>
+  validateWebhooks(webhooksOf(configuration), undefined);
+const validateUpdate = (configuration: Configuration, old: Configuration): FieldError[] =>
+  validateWebhooks(webhooksOf(configuration), webhooksOf(old));
+
 export const validatingWebhookConfigurationStrategy: Strategy<admissionregistrationv1.ValidatingWebhookConfiguration> =
   {
     type: admissionregistrationv1.validatingWebhookConfigurations,
@@ -31,6 +48,8 @@ export const validatingWebhookConfigurationStrategy: Strategy<admissionregistrat
       fields: ['webhooks'],
       status: false,
     }),
+    validate,
+    validateUpdate,
     allowUnconditionalUpdate: false,
     columns: webhookConfigurationColumns,
   };
@@ -48,6 +67,8 @@ export const mutatingWebhookConfigurationStrategy: Strategy<admissionregistratio
       fields: ['webhooks'],
       status: false,
     }),
+    validate,
+    validateUpdate,
     allowUnconditionalUpdate: false,
     columns: webhookConfigurationColumns,
   };
