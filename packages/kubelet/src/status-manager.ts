@@ -155,6 +155,9 @@ export class StatusManager {
     const { signal } = this.#abort;
     const target = this.#options.apiPod(entry.pod);
     if (target === undefined || entry.deleted) return;
+    // The end may come while this status is on its way: the last one has to be there before the pod goes, for a finalizer
+    // may keep it, and somebody wait to read how it ended. `again` leads back here.
+    const { finished } = entry;
     const pods = this.#options.client.resource(corev1.pods, podNamespace(target));
     const patch = statusPatch(entry.sent ?? target.status ?? {}, entry.status, podUid(target));
     if (patch !== undefined) {
@@ -170,7 +173,7 @@ export class StatusManager {
         throw error;
       }
     }
-    if (!entry.finished || isMirrorPod(target) || entry.pod.metadata.deletionTimestamp === undefined) return;
+    if (!finished || isMirrorPod(target) || entry.pod.metadata.deletionTimestamp === undefined) return;
     try {
       await pods.delete(podName(target), {
         gracePeriodSeconds: 0,
