@@ -2,6 +2,7 @@ import type { Clock, Logger } from '@k8ts/base';
 import type { EventRecorder } from '@k8ts/client';
 import type { ContainerConfig, SimulatedRuntime } from '@k8ts/cri';
 
+import { fieldValue } from '../container/field-ref.ts';
 import { createImageManager } from '../images/image-manager.ts';
 import { type BackOff } from '../pod/back-off.ts';
 import { containerAnnotations, containerLabels, sandboxAnnotations, sandboxLabels } from '../pod/labels.ts';
@@ -11,7 +12,7 @@ import type { PodHost, SandboxRequest } from '../pod/pod-host.ts';
 import { isHostNetwork, podName, podNamespace, podUid } from '../pod/pod-spec.ts';
 import { RuntimeCache } from '../pod/runtime-cache.ts';
 import type { PodEnding } from '../pod/pod-ending.ts';
-import type { Pod } from '../pod/types.ts';
+import type { Container, Pod } from '../pod/types.ts';
 import { ProbeManager } from '../probes/probe-manager.ts';
 import { createSourceProber } from '../probes/prober.ts';
 import type { StatusManager } from '../status-manager.ts';
@@ -67,7 +68,7 @@ export function createSimulatedHost(options: SimulatedHostOptions): PodHost & Di
     notReadyReason: () => undefined,
     prepare: () => DONE,
     sandboxConfig: async (pod, attempt) => sandboxRequest(pod, attempt),
-    containerConfig: async (pod, start) => containerConfig(pod, start),
+    containerConfig: async (pod, start) => containerConfig(pod, start, hostIps),
     credentials: async () => [],
     release: () => DONE,
     forget: () => DONE,
@@ -100,13 +101,17 @@ function sandboxRequest(pod: Pod, attempt: number): SandboxRequest {
   };
 }
 
-function containerConfig(pod: Pod, { container, restartCount }: ContainerToStart): ContainerConfig {
+function containerConfig(
+  pod: Pod,
+  { container, restartCount }: ContainerToStart,
+  hostIps: readonly string[],
+): ContainerConfig {
   return {
     metadata: { name: container.name, attempt: restartCount },
     image: container.image ?? '',
     command: container.command ?? [],
     args: container.args ?? [],
-    envs: [],
+    envs: container.env === undefined ? [] : environment(pod, container.env, hostIps),
     mounts: [],
     labels: containerLabels(pod, container),
     annotations: containerAnnotations(pod, container, restartCount),
@@ -129,4 +134,19 @@ function containerConfig(pod: Pod, { container, restartCount }: ContainerToStart
       },
     },
   };
+}
+
+/** Values that are in the pod itself; a simulated node reads no ConfigMaps and Secrets. */
+function environment(
+  pod: Pod,
+  variables: NonNullable<Container['env']>,
+  hostIps: readonly string[],
+): ContainerConfig['envs'] {
+  const podIps = (pod.status?.podIPs ?? []).map(({ ip }) => ip);
+  return variables.flatMap(({ name, value, valueFrom }) => {
+    const fieldPath = valueFrom?.fieldRef?.fieldPath;
+    if (valueFrom !== undefined && fieldPath === undefined) return [];
+    const text = fieldPath === undefined ? (value ?? '') : fieldValue(pod, fieldPath, { podIps, hostIps });
+    return [{ key: name, value: text }];
+  });
 }

@@ -1,4 +1,4 @@
-import type { Labels } from '../../contract.ts';
+import type { ContainerConfig, Labels } from '../../contract.ts';
 
 /** On a pod: how its simulated containers behave, as JSON (see `SimulatedBehaviour`). */
 export const SIMULATE_ANNOTATION = 'k8ts.io/simulate';
@@ -41,6 +41,20 @@ export interface SimulatedBehaviour {
   readonly exec?: Readonly<Record<string, SimulatedAnswer>> | null;
   /** By container name, over the values of the pod. */
   readonly containers?: Readonly<Record<string, SimulatedBehaviour>> | null;
+  /** The first that applies to a container goes over all other values. */
+  readonly cases?: readonly SimulatedCase[] | null;
+}
+
+/**
+ * What a container does in some attempts, or with some environment: the pods of a Job have one template and differ by these.
+ *
+ *     {"exitAfter": 1, "cases": [{"attempt": 0, "exitCode": 1}, {"env": {"JOB_COMPLETION_INDEX": "3"}, "exitCode": 2}]}
+ */
+export interface SimulatedCase extends Omit<SimulatedBehaviour, 'containers' | 'cases'> {
+  /** The number of the attempt within the pod, from 0. Absent: any. */
+  readonly attempt?: number;
+  /** Variables that have these values. Absent: any. */
+  readonly env?: Readonly<Record<string, string>>;
 }
 
 /**
@@ -108,7 +122,10 @@ function isAnswer(value: unknown): boolean {
 }
 
 /** The behaviour of one container of a pod. Throws an `Error` that names the wrong field. */
-export function simulatedBehaviour(annotations: Labels, containerName: string): SimulatedBehaviour {
+export function simulatedBehaviour(
+  annotations: Labels,
+  { metadata, envs }: Pick<ContainerConfig, 'metadata' | 'envs'>,
+): SimulatedBehaviour {
   const text = annotations[SIMULATE_ANNOTATION];
   if (text === undefined) return RUNS_FOR_EVER;
   let parsed: unknown;
@@ -119,9 +136,16 @@ export function simulatedBehaviour(annotations: Labels, containerName: string): 
       cause: error,
     });
   }
-  const { containers, ...shared } = checkFields(parsed, '');
-  const own = containers?.[containerName];
-  return own === undefined ? shared : { ...shared, ...own };
+  const { containers, cases, ...shared } = checkFields(parsed, '');
+  const special = cases?.find(
+    ({ attempt, env = {} }) =>
+      (attempt === undefined || attempt === metadata.attempt) &&
+      Object.entries(env).every(([key, value]) =>
+        envs.some((variable) => variable.key === key && variable.value === value),
+      ),
+  );
+  const { attempt: _attempt, env: _env, ...over } = special ?? {};
+  return { ...shared, ...containers?.[metadata.name], ...over };
 }
 
 function checkFields(value: unknown, path: string): SimulatedBehaviour {
@@ -133,6 +157,11 @@ function checkFields(value: unknown, path: string): SimulatedBehaviour {
       for (const [container, own] of Object.entries(field)) checkFields(own, `.containers.${container}`);
       continue;
     }
+    if (name === 'cases' && path === '') {
+      if (!Array.isArray(field)) throw new Error(`annotation ${SIMULATE_ANNOTATION}.cases is not a list`);
+      for (const [index, own] of field.entries()) checkCase(own, `.cases[${index}]`);
+      continue;
+    }
     const rule = FIELDS[name];
     if (rule === undefined || !Object.hasOwn(FIELDS, name)) {
       throw new Error(`annotation ${SIMULATE_ANNOTATION}${path} has an unknown field "${name}"`);
@@ -142,4 +171,14 @@ function checkFields(value: unknown, path: string): SimulatedBehaviour {
     }
   }
   return value;
+}
+
+function checkCase(value: unknown, path: string): void {
+  if (!isRecord(value)) throw new Error(`annotation ${SIMULATE_ANNOTATION}${path} is not an object`);
+  const { attempt = 0, env = {}, ...behaviour } = value;
+  if (!isAmount(attempt))
+    throw new Error(`annotation ${SIMULATE_ANNOTATION}${path}.attempt must be a number`);
+  if (!isRecord(env) || !Object.values(env).every(isText))
+    throw new Error(`annotation ${SIMULATE_ANNOTATION}${path}.env must be an object of texts`);
+  checkFields(behaviour, path);
 }

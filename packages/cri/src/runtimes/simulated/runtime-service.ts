@@ -181,7 +181,7 @@ export class SimulatedRuntimeService implements RuntimeService {
       },
       config,
       sandbox,
-      behaviour: simulatedBehaviour(sandboxConfig.annotations, config.metadata.name),
+      behaviour: simulatedBehaviour(sandboxConfig.annotations, config),
       startedAt: 0,
       finishedAt: 0,
       exitCode: 0,

@@ -46,7 +46,7 @@ async function startOne(
   const text = typeof behaviour === 'string' ? behaviour : JSON.stringify(behaviour);
   const sandbox = testSandboxConfig('pod', { annotations: { [SIMULATE_ANNOTATION]: text } });
   const sandboxId = await runtime.runtimeService.runPodSandbox(sandbox);
-  const config = testContainerConfig('main', 'nginx', { attempt });
+  const config = testContainerConfig('main', 'nginx', { attempt, env: { KIND: 'test' } });
   const id = await runtime.runtimeService.createContainer(sandboxId, config, sandbox);
   await runtime.runtimeService.startContainer(id);
   return id;
@@ -60,6 +60,14 @@ describe('simulated behaviour', () => {
     [{ exitAfter: 5, times: 0 }, 60_000, { state: 'CONTAINER_RUNNING' }],
     [{ exitAfter: 5, containers: { main: { exitAfter: null } } }, 60_000, { state: 'CONTAINER_RUNNING' }],
     [{ containers: { other: { exitAfter: 1 } } }, 60_000, { state: 'CONTAINER_RUNNING' }],
+    [{ exitAfter: 5, cases: [{ attempt: 1, exitCode: 1 }, { exitCode: 2 }] }, 5000, { exitCode: 2 }],
+    [{ exitAfter: 5, cases: [{ attempt: 0, exitCode: 1 }, { exitCode: 2 }] }, 5000, { exitCode: 1 }],
+    [{ exitAfter: 5, cases: [{ env: { NO_SUCH: '1' }, exitCode: 1 }] }, 5000, { exitCode: 0 }],
+    [
+      { exitAfter: 5, cases: [{ env: { KIND: 'test' }, exitAfter: null }] },
+      5000,
+      { state: 'CONTAINER_RUNNING' },
+    ],
   ])('%j after %d ms', async (behaviour, milliseconds, expected) => {
     const clock = new VirtualClock();
     const runtime = createSimulatedRuntime({ clock });
@@ -77,6 +85,9 @@ describe('simulated behaviour', () => {
       /\.containers\.main\.exitCode must be a number from 0 to 255/,
     ],
     ['{"toString": 1}', /unknown field "toString"/],
+    ['{"cases": {}}', /\.cases is not a list/],
+    ['{"cases": [{"env": {"A": 1}}]}', /\.cases\[0\]\.env must be an object of texts/],
+    ['{"cases": [{"cases": []}]}', /\.cases\[0\] has an unknown field "cases"/],
     ['{"logEvery": {"seconds": 0, "line": ""}}', /logEvery must be/],
     ['{"exec": {"rm": {"ready": 0}}}', /exec must be an object of {stdout, stderr, exitCode, ready}/],
   ])('refuses %s', async (text, message) => {
