@@ -7,6 +7,7 @@ import { endpointSliceMirroringController } from './endpointslice-mirroring/cont
 import { endpointsController } from './endpoints/controller.ts';
 import { endpointSliceController } from './endpointslice/controller.ts';
 import { garbageCollectorController } from './garbage-collector/controller.ts';
+import { jobController } from './job/controller.ts';
 import { namespaceController } from './namespace/controller.ts';
 import { nodeLifecycleController } from './node-lifecycle/controller.ts';
 import { taintEvictionController } from './node-lifecycle/taint-eviction-controller.ts';
@@ -17,6 +18,7 @@ import { rootCAPublisherController } from './root-ca-publisher-controller.ts';
 import { serviceAccountController } from './serviceaccount/service-account-controller.ts';
 import { serviceAccountTokenController } from './serviceaccount/tokens-controller.ts';
 import { statefulSetController } from './statefulset/controller.ts';
+import { ttlAfterFinishedController } from './ttl-after-finished-controller.ts';
 import { pvProtectionController } from './volume-protection/pv-protection-controller.ts';
 import { pvcProtectionController } from './volume-protection/pvc-protection-controller.ts';
 import { vacProtectionController } from './volume-protection/vac-protection-controller.ts';
@@ -33,6 +35,8 @@ export const controllerRegistry: readonly ControllerDefinition[] = [
   replicationController,
   daemonSetController,
   statefulSetController,
+  jobController,
+  ttlAfterFinishedController,
   disruptionController,
   endpointsController,
   endpointSliceController,

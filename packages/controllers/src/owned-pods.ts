@@ -16,13 +16,15 @@ function podFromTemplate(
   template: corev1.PodTemplateSpec,
   owner: KubeObject,
   ownerType: ResourceType<KubeObject>,
+  generateName: string | undefined,
 ): New<corev1.Pod> {
   const { labels, annotations, finalizers } = template.metadata ?? {};
   const prefix = `${owner.metadata.name}-`;
   return {
     metadata: {
       // The dash looks better, where the name leaves room for it.
-      generateName: isDNS1123Subdomain(`${prefix}a`).length === 0 ? prefix : owner.metadata.name,
+      generateName:
+        generateName ?? (isDNS1123Subdomain(`${prefix}a`).length === 0 ? prefix : owner.metadata.name),
       ...(owner.metadata.namespace === undefined ? {} : { namespace: owner.metadata.namespace }),
       ...(labels === undefined ? {} : { labels }),
       ...(annotations === undefined ? {} : { annotations }),
@@ -43,18 +45,19 @@ export async function createPod(
   await createPodFor(actions, template, owner, ownerType);
 }
 
-/** Makes a pod for an owner and says so, or why it could not. */
+/** Makes a pod for an owner and says so, or why it could not. Its name begins as `generateName`, or as the owner's. */
 export async function createPodFor(
   { client, recorder }: Actions,
   template: corev1.PodTemplateSpec,
   owner: KubeObject,
   ownerType: ResourceType<KubeObject>,
+  generateName?: string,
 ): Promise<void> {
   const about = identityOf(owner, ownerType);
   try {
     const pod = await client
       .resource(corev1.pods, owner.metadata.namespace)
-      .create(podFromTemplate(template, owner, ownerType));
+      .create(podFromTemplate(template, owner, ownerType, generateName));
     recorder.event(about, 'Normal', 'SuccessfulCreate', `Created pod: ${pod.metadata.name}`);
   } catch (error) {
     if (!isNamespaceTerminating(error))

@@ -12,6 +12,8 @@ export interface ClaimOptions<T extends KubeObject> {
   readonly selector: LabelSelector;
   /** Candidates: all of the namespace that match the selector, and all that the owner controls. */
   readonly objects: readonly T[];
+  /** Added to what is adopted and taken from what is released. */
+  readonly finalizer?: string;
   /** What else must hold for an object to be adopted; pods must be active. */
   readonly adoptable?: (object: T) => boolean;
 }
@@ -74,9 +76,13 @@ async function recheckDeletion<T extends KubeObject>({
 
 /** False when the object went away meanwhile. `metadata.uid` in the patch is a precondition. */
 async function adopt<T extends KubeObject>(options: ClaimOptions<T>, object: T): Promise<boolean> {
-  const { client, owner, ownerType, type } = options;
+  const { client, owner, ownerType, type, finalizer } = options;
   const patch = {
-    metadata: { uid: object.metadata.uid, ownerReferences: [controllerRef(owner, ownerType)] },
+    metadata: {
+      uid: object.metadata.uid,
+      ownerReferences: [controllerRef(owner, ownerType)],
+      ...(finalizer === undefined ? {} : { finalizers: [finalizer] }),
+    },
   };
   try {
     await client
@@ -90,11 +96,12 @@ async function adopt<T extends KubeObject>(options: ClaimOptions<T>, object: T):
 }
 
 async function release<T extends KubeObject>(options: ClaimOptions<T>, object: T): Promise<void> {
-  const { client, owner, type } = options;
+  const { client, owner, type, finalizer } = options;
   const patch = {
     metadata: {
       uid: object.metadata.uid,
       ownerReferences: [{ $patch: 'delete', uid: owner.metadata.uid }],
+      ...(finalizer === undefined ? {} : { '$deleteFromPrimitiveList/finalizers': [finalizer] }),
     },
   };
   try {

@@ -50,7 +50,7 @@ export interface SimulatedBehaviour {
  *
  *     {"exitAfter": 1, "cases": [{"attempt": 0, "exitCode": 1}, {"env": {"JOB_COMPLETION_INDEX": "3"}, "exitCode": 2}]}
  */
-export interface SimulatedCase extends Omit<SimulatedBehaviour, 'containers' | 'cases'> {
+interface SimulatedCase extends Omit<SimulatedBehaviour, 'containers' | 'cases'> {
   /** The number of the attempt within the pod, from 0. Absent: any. */
   readonly attempt?: number;
   /** Variables that have these values. Absent: any. */
