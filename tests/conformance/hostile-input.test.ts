@@ -6,7 +6,7 @@ import { kubeconfigTarget, parseKubeconfig } from '@k8ts/client';
 import { describe, expect, it } from 'vitest';
 
 import type { Answer } from '../support/wire.ts';
-import { hostileRequest, type HostileRequest } from './hostile-requests.ts';
+import { hostileRequest, NAMELESS, type HostileRequest } from './hostile-requests.ts';
 import { useSuite } from './support.ts';
 
 const MEBIBYTE = 1 << 20;
@@ -80,6 +80,14 @@ describe('hostile input', () => {
       expect.stringContaining('"kind":"Status"'),
     ]);
     await healthy();
+  });
+
+  it('an object without a name, of every kind', async () => {
+    for (const request of NAMELESS) {
+      const { code, text } = await send(request);
+      // Forbidden by admission, invalid, or of a version that is not served.
+      expect([403, 404, 422], `${request.path}: ${text.slice(0, 600)}`).toContain(code);
+    }
   });
 
   it('an object that is larger than a request may make it', async () => {

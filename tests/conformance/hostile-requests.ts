@@ -191,6 +191,13 @@ function exampleOf(info: ResourceInfo, name: string): Record<string, unknown> {
 
 const nameOf = (random: Random): string => `fuzz-${Math.floor(random() * 50)}`;
 
+/** One of every kind, with every field set but the name. */
+export const NAMELESS: readonly HostileRequest[] = RESOURCES.map((info) => ({
+  method: 'POST',
+  path: collectionPath(info),
+  body: JSON.stringify({ ...exampleOf(info, ''), metadata: {} }),
+}));
+
 /** An object of some kind with every field set, of which some are then something else. */
 function mutatedObject(random: Random): HostileRequest {
   const info = pick(random, RESOURCES);
