@@ -4,6 +4,8 @@ import { corev1 } from '@k8ts/api';
 import type { Clock, Logger, Metrics, Random } from '@k8ts/base';
 import { systemRandom } from '@k8ts/base';
 import { selectPlugins, type AdmissionPluginSelection } from './admission/plugin-selection.ts';
+import { alwaysAdmit, alwaysDeny } from './admission/plugins/always-admit-and-deny.ts';
+import { alwaysPullImages } from './admission/plugins/always-pull-images.ts';
 import { certificateApproval } from './admission/plugins/certificate-approval.ts';
 import { certificateSigning } from './admission/plugins/certificate-signing.ts';
 import { certificateSubjectRestriction } from './admission/plugins/certificate-subject-restriction.ts';
@@ -11,11 +13,19 @@ import { clusterTrustBundleAttest } from './admission/plugins/cluster-trust-bund
 import { defaultIngressClass } from './admission/plugins/default-ingress-class.ts';
 import { defaultStorageClass } from './admission/plugins/default-storage-class.ts';
 import { defaultTolerationSeconds } from './admission/plugins/default-toleration-seconds.ts';
+import { denyServiceExternalIps } from './admission/plugins/deny-service-external-ips.ts';
+import { extendedResourceToleration } from './admission/plugins/extended-resource-toleration.ts';
+import { limitPodHardAntiAffinityTopology } from './admission/plugins/limit-pod-hard-anti-affinity-topology.ts';
 import { limitRanger } from './admission/plugins/limit-ranger.ts';
+import { namespaceAutoProvision } from './admission/plugins/namespace-auto-provision.ts';
+import { namespaceExists } from './admission/plugins/namespace-exists.ts';
 import { namespaceLifecycle } from './admission/plugins/namespace-lifecycle.ts';
 import { nodeRestriction } from './admission/plugins/node-restriction.ts';
+import { ownerReferencesPermissionEnforcement } from './admission/plugins/owner-references-permission-enforcement.ts';
 import { persistentVolumeClaimResize } from './admission/plugins/persistent-volume-claim-resize.ts';
+import { podNodeSelector } from './admission/plugins/pod-node-selector.ts';
 import { podSecurity } from './admission/plugins/pod-security/pod-security.ts';
+import { podTolerationRestriction } from './admission/plugins/pod-toleration-restriction.ts';
 import { podTopologyLabels } from './admission/plugins/pod-topology-labels.ts';
 import { priority } from './admission/plugins/priority.ts';
 import { rbacEscalation } from './admission/plugins/rbac-escalation.ts';
@@ -173,16 +183,25 @@ function assemble(
     admission: selectPlugins(
       [
         rbacEscalation({ objects, rbac, authorizers }),
+        alwaysAdmit(),
+        namespaceAutoProvision({ objects, registry }),
         namespaceLifecycle(objects),
+        namespaceExists(objects),
+        limitPodHardAntiAffinityTopology(),
         limitRanger(objects),
         serviceAccount(objects, random),
         nodeRestriction(objects),
         taintNodesByCondition(),
+        alwaysPullImages(),
         podSecurity({ objects, metrics: options.metrics }),
+        podNodeSelector(objects),
         priority(objects),
         defaultTolerationSeconds(),
+        podTolerationRestriction(objects),
+        extendedResourceToleration(),
         defaultStorageClass(objects),
         storageObjectInUseProtection(),
+        ownerReferencesPermissionEnforcement({ objects, authorizers }),
         persistentVolumeClaimResize(objects),
         runtimeClass(objects),
         certificateApproval(authorizers),
@@ -190,10 +209,12 @@ function assemble(
         clusterTrustBundleAttest(authorizers),
         certificateSubjectRestriction(),
         defaultIngressClass(objects),
+        denyServiceExternalIps(),
         podTopologyLabels(objects),
         mutatingWebhooks(webhooks),
         validatingWebhooks(webhooks),
         resourceQuota({ objects, registry, clock: options.clock }),
+        alwaysDeny(),
       ],
       options.admissionPlugins,
     ),

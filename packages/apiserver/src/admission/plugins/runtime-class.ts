@@ -4,8 +4,7 @@ import { compareQuantities, parseQuantity } from '@k8ts/apimachinery';
 import type { ObjectReader } from '../../object-reader.ts';
 import type { AdmissionAttributes, AdmissionPlugin } from '../contract.ts';
 import { isResource, refuse } from '../refuse.ts';
-
-type Toleration = corev1.Toleration;
+import { mergeTolerations } from './toleration-merge.ts';
 
 /**
  * Gives a pod what its RuntimeClass says about all pods of the class: what they cost besides their containers, and which
@@ -81,32 +80,4 @@ function mergeSelectors(
       );
   }
   return { ...pod, ...ofClass };
-}
-
-/** Of two tolerations one of which allows all that the other does, the wider one is kept; of equals, the first. */
-function mergeTolerations(pod: readonly Toleration[], ofClass: readonly Toleration[]): Toleration[] {
-  const all = [...pod, ...ofClass];
-  const merged: Toleration[] = [];
-  all.forEach((toleration, i) => {
-    const isCovered =
-      merged.some((kept) => covers(kept, toleration)) ||
-      all.slice(i + 1).some((later) => covers(later, toleration) && !covers(toleration, later));
-    if (!isCovered) merged.push(toleration);
-  });
-  return merged;
-}
-
-/** Whether all that `narrow` tolerates is tolerated by `wide`. */
-function covers(wide: Toleration, narrow: Toleration): boolean {
-  const isExists = wide.operator === 'Exists';
-  if ((wide.key ?? '') !== (narrow.key ?? '') && !((wide.key ?? '') === '' && isExists)) return false;
-  if ((wide.effect ?? '') !== (narrow.effect ?? '') && (wide.effect ?? '') !== '') return false;
-  if (wide.effect === 'NoExecute' && wide.tolerationSeconds !== undefined) {
-    const seconds = narrow.tolerationSeconds ?? Infinity;
-    if (seconds > wide.tolerationSeconds) return false;
-  }
-  if (isExists) return true;
-  return (
-    (wide.operator ?? 'Equal') === (narrow.operator ?? 'Equal') && (wide.value ?? '') === (narrow.value ?? '')
-  );
 }

@@ -1,6 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import type { Stage } from '@k8ts/api';
 import {
+  AdmissionPluginError,
   createKubeApiServer,
   networkKubelets,
   parseTokenFile,
@@ -43,6 +44,12 @@ export function kubeApiServer({ clock, random, logger }: ActionContext): Compone
       flag('service-cluster-ip-range', 'cluster IPs of Services', '10.96.0.0/12'),
       flag('service-node-port-range', 'node ports of Services', '30000-32767'),
       flag('runtime-config', 'api/legacy=true serves the beta versions that older clients still ask for', ''),
+      flag(
+        'enable-admission-plugins',
+        'admission plugins besides those that are on, separated by commas',
+        '',
+      ),
+      flag('disable-admission-plugins', 'admission plugins that are not to be on', ''),
       flag('kubelet-certificate-authority', 'authority of kubelets’ certificates'),
       flag('kubelet-client-certificate', 'client certificate for kubelets'),
       flag('kubelet-client-key', 'its key'),
@@ -95,7 +102,13 @@ export function kubeApiServer({ clock, random, logger }: ActionContext): Compone
                 }),
               }),
           controllers: controllerPermissions,
+          admissionPlugins: {
+            enable: names(flags['enable-admission-plugins']),
+            disable: names(flags['disable-admission-plugins']),
+          },
           docs: apiDocs,
+        }).catch((error: unknown) => {
+          throw error instanceof AdmissionPluginError ? new UserError(error.message) : error;
         }),
       );
       await server.listen();
@@ -104,6 +117,14 @@ export function kubeApiServer({ clock, random, logger }: ActionContext): Compone
       await untilAborted(signal);
     },
   };
+}
+
+/** `A,B` */
+function names(text = ''): string[] {
+  return text
+    .split(',')
+    .map((name) => name.trim())
+    .filter((name) => name !== '');
 }
 
 /** `api/legacy`, `api/beta` and `api/alpha`, each `=true` or `=false`. Throws `UserError` for anything else. */
