@@ -4,6 +4,8 @@
  */
 import type { KubeObject } from '@k8ts/api';
 import {
+  mutatingAdmissionPolicyBindingStrategy,
+  mutatingAdmissionPolicyStrategy,
   validatingAdmissionPolicyBindingStrategy,
   validatingAdmissionPolicyStrategy,
 } from './admissionregistration/policies.ts';
@@ -85,6 +87,8 @@ export function builtinStrategies(options: BuiltinStrategyOptions = {}): readonl
     any(secretStrategy),
     any(serviceAccountStrategy),
     any(serviceStrategy(serviceNetwork)),
+    any(mutatingAdmissionPolicyBindingStrategy),
+    any(mutatingAdmissionPolicyStrategy),
     any(mutatingWebhookConfigurationStrategy),
     any(validatingAdmissionPolicyBindingStrategy),
     any(validatingAdmissionPolicyStrategy),

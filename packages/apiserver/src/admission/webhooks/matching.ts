@@ -102,8 +102,8 @@ export function matchesNamespace(
 }
 
 /** Either what is or what is to be. */
-function matchesObject(
-  { objectSelector }: Webhook,
+export function matchesObject(
+  { objectSelector }: Selectors,
   { object, oldObject }: AdmissionAttributes,
 ): boolean | StatusError {
   if (isEmpty(objectSelector)) return true;
