@@ -77,6 +77,8 @@ export interface ControllerOptions {
   readonly maxEndpointsPerSlice?: number;
   /** `--resource-quota-sync-period`: between full counts of all quotas. Default 5 min. */
   readonly resourceQuotaSyncPeriod?: number;
+  /** The zone of CronJobs that name none. Default: this machine's. */
+  readonly timeZone?: string;
   /** `--enable-garbage-collector` waits this long between looks for new resource types. Default 30 s. */
   readonly discoveryPeriod?: number;
 }

@@ -1,5 +1,6 @@
 import { clusterRoleAggregationController } from './clusterrole-aggregation-controller.ts';
 import type { ControllerDefinition } from './contract.ts';
+import { cronJobController } from './cronjob/controller.ts';
 import { daemonSetController } from './daemonset/controller.ts';
 import { deploymentController } from './deployment/controller.ts';
 import { disruptionController } from './disruption/controller.ts';
@@ -37,6 +38,7 @@ export const controllerRegistry: readonly ControllerDefinition[] = [
   statefulSetController,
   jobController,
   ttlAfterFinishedController,
+  cronJobController,
   disruptionController,
   endpointsController,
   endpointSliceController,

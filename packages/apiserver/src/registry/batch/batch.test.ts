@@ -2,7 +2,6 @@ import type { batchv1, Draft } from '@k8ts/api';
 import { describe, expect, test } from 'vitest';
 import { create, update, type Json } from '../testing/strategy-calls.ts';
 import { cronJobStrategy } from './cron-job.ts';
-import { scheduleProblem } from './cron-schedule.ts';
 import { countIndexes, firstOverlap } from './indexes.ts';
 import { jobStrategy } from './job.ts';
 
@@ -206,22 +205,5 @@ describe('cron jobs', () => {
     ],
   ])('are refused with %s', async (_, object, expected) => {
     expect((await create(cronJobStrategy, object)).errors).toEqual(expected);
-  });
-
-  test.each([
-    ['* * * * *', undefined],
-    ['0 0 1 jan sun', undefined],
-    ['*/15 0-6/2 1,15 * ?', undefined],
-    ['@hourly', undefined],
-    ['@every 1h30m', undefined],
-    ['', 'empty spec string'],
-    ['@often', 'unrecognized descriptor: @often'],
-    ['60 * * * *', 'end of range (60) above maximum (59): 60'],
-    ['* * 0 * *', 'beginning of range (0) below minimum (1): 0'],
-    ['5-1 * * * *', 'beginning of range (5) beyond end of range (1): 5-1'],
-    ['*/0 * * * *', 'step of range should be a positive number: */0'],
-    ['a * * * *', 'failed to parse int from a: strconv.Atoi: parsing "a": invalid syntax'],
-  ])('schedule %s', (schedule, problem) => {
-    expect(scheduleProblem(schedule)).toBe(problem);
   });
 });

@@ -1,8 +1,10 @@
 import { batchv1 } from '@k8ts/api';
 import {
+  cronScheduleProblem,
   exceedsBytes,
   invalidValue,
   isDNS1123Label,
+  isTimeZone,
   notSupported,
   required,
   type FieldError,
@@ -11,7 +13,6 @@ import { cronJobColumns } from '../../printing/columns/workloads.ts';
 import type { Strategy } from '../contract.ts';
 import { notNegative } from '../field-rules.ts';
 import { generationRules, hostnameWarning, statusStrategy } from '../strategy-parts.ts';
-import { isTimeZone, scheduleProblem } from './cron-schedule.ts';
 import { setCronJobDefaults } from './defaults.ts';
 import { jobSpecWarnings, validateJobSpec } from './job-spec.ts';
 
@@ -27,7 +28,7 @@ function validateSchedule({ schedule, timeZone }: Spec, old: Spec | undefined): 
   const path = 'spec.schedule';
   if (!schedule) return [required(path, '')];
   const errors: FieldError[] = [];
-  const problem = scheduleProblem(schedule);
+  const problem = cronScheduleProblem(schedule);
   if (problem !== undefined) errors.push(invalidValue(path, schedule, problem));
   if (!schedule.includes('TZ')) return errors;
   if (old?.schedule?.includes('TZ') !== true)
