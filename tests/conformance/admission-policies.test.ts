@@ -120,4 +120,38 @@ describe('admission policies', () => {
     expect((await create(namespace, 'odd', 3)).code).toBe(201);
     expect((await create(namespace, 'not-replicated', 1, 'replicasets')).code).toBe(201);
   });
+
+  const mutation = (expression: string): object => ({
+    reinvocationPolicy: 'Never',
+    mutations: [{ patchType: 'ApplyConfiguration', applyConfiguration: { expression } }],
+  });
+  interface Deployment {
+    readonly metadata: { readonly annotations?: Readonly<Record<string, string>> };
+    readonly spec: { readonly replicas: number };
+  }
+
+  it('[sig-api-machinery] MutatingAdmissionPolicy [Privileged:ClusterAdmin] should mutate a Deployment with annotations [Conformance]', async () => {
+    const namespace = await suite.namespace();
+    await using _policy = await policy(
+      'mutating',
+      namespace,
+      mutation("Object{metadata: Object.metadata{annotations: {'mutated-by': 'admission-policy'}}}"),
+    );
+    const made = await create(namespace, 'marker', 1);
+    expect(made.code, made.text).toBe(201);
+    expect(made.json<Deployment>().metadata.annotations).toMatchObject({ 'mutated-by': 'admission-policy' });
+  });
+
+  it('[sig-api-machinery] MutatingAdmissionPolicy [Privileged:ClusterAdmin] should mutate a Deployment [Conformance]', async () => {
+    const namespace = await suite.namespace();
+    await using _policy = await policy(
+      'mutating',
+      namespace,
+      mutation('Object{spec: Object.spec{replicas: 1337}}'),
+    );
+    const made = await create(namespace, 'marker', 1);
+    expect(made.code, made.text).toBe(201);
+    expect(made.json<Deployment>().spec.replicas).toBe(1337);
+    await send('DELETE', `/apis/apps/v1/namespaces/${namespace}/deployments/marker`);
+  });
 });

@@ -42,6 +42,7 @@ export { zeroFieldsOf, zeroObjectOf } from './schema/zero-value.ts';
 export { updateManagedFields } from './managed-fields/update.ts';
 export type { ConvertedObject, ManagedObject, UpdateRequest } from './managed-fields/update.ts';
 export { applyPatch } from './managed-fields/apply.ts';
+export { mergeConfiguration } from './managed-fields/merge-configuration.ts';
 export type { ApplyRequest, ApplyResult } from './managed-fields/apply.ts';
 export { FieldSetError, parseFieldSet } from './managed-fields/field-set.ts';
 export type { FieldSet } from './managed-fields/field-set.ts';

@@ -33,6 +33,7 @@ import { runtimeClass } from './admission/plugins/runtime-class.ts';
 import { serviceAccount } from './admission/plugins/service-account.ts';
 import { storageObjectInUseProtection } from './admission/plugins/storage-object-in-use-protection.ts';
 import { taintNodesByCondition } from './admission/plugins/taint-nodes-by-condition.ts';
+import { mutatingAdmissionPolicy } from './admission/policies/mutating-admission-policy.ts';
 import { validatingAdmissionPolicy } from './admission/policies/validating-admission-policy.ts';
 import { resourceQuota } from './admission/resource-quota/resource-quota.ts';
 import { createWebhookClient, type WebhookClient } from './admission/webhooks/webhook-client.ts';
@@ -212,6 +213,7 @@ function assemble(
         defaultIngressClass(objects),
         denyServiceExternalIps(),
         podTopologyLabels(objects),
+        mutatingAdmissionPolicy({ objects, authorize }),
         mutatingWebhooks(webhooks),
         validatingAdmissionPolicy({ objects, authorize }),
         validatingWebhooks(webhooks),

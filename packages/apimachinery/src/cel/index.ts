@@ -36,3 +36,4 @@ export type {
   CelAuthorize,
   CelResourceQuery,
 } from './library/authorizer.ts';
+export { appliedObject, jsonPatchOperations } from './admission/patch-values.ts';

@@ -1,4 +1,4 @@
-import type { Draft, KubeObject, ResourceType } from '@k8ts/api';
+import type { Draft, KubeObject, ResourceType, Schema } from '@k8ts/api';
 import type { UserInfo } from '../authentication/contract.ts';
 
 export type AdmissionOperation = 'CREATE' | 'UPDATE' | 'DELETE' | 'CONNECT';
@@ -39,6 +39,8 @@ export interface AdmissionVersions {
   readonly equivalents: readonly ResourceType<KubeObject>[];
   /** `object` or `oldObject` as `type` shows it. */
   show(object: KubeObject, type: ResourceType<KubeObject>): KubeObject;
+  /** The schema of objects so shown; absent: that of the built-in kind. */
+  schema?(type: ResourceType<KubeObject>): Schema | undefined;
   /** What another has made of an object that was shown so: in normal form, with defaults, private to this request. */
   take(shown: unknown, type: ResourceType<KubeObject>): Draft<KubeObject>;
 }
@@ -46,8 +48,8 @@ export interface AdmissionVersions {
 export interface Reinvocation {
   /** The plugins are to run again, or are running again. */
   state: 'none' | 'wanted' | 'running';
-  /** What the plugin that made it remembers. */
-  readonly memory: unknown;
+  /** What plugins remember, by their names. */
+  readonly memories: Map<string, unknown>;
 }
 
 /**

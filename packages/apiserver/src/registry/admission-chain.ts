@@ -19,12 +19,14 @@ export class AdmissionChain {
   admit(attributes: AdmissionAttributes): void | Promise<void> {
     const { mutating } = this.#for(attributes);
     const step = (plugin: AdmissionPlugin): void | Promise<void> => plugin.admit?.(attributes);
-    return run(mutating, 0, step)?.then(() => {
+    const again = (): void | Promise<void> => {
       const { reinvocation } = attributes;
       if (reinvocation?.state !== 'wanted') return;
       reinvocation.state = 'running';
       return run(mutating, 0, step);
-    });
+    };
+    const pending = run(mutating, 0, step);
+    return pending === undefined ? again() : pending.then(again);
   }
 
   /** Runs the validating parts. */

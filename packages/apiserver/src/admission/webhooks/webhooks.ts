@@ -10,14 +10,15 @@ import {
   goQuote,
   internalError,
   isJsonObject,
-  jsonEqual,
   StatusError,
   timeout,
   type JsonValue,
 } from '@k8ts/apimachinery';
 import { errorMessage, type Logger } from '@k8ts/base';
 import type { ObjectReader } from '../../object-reader.ts';
-import type { AdmissionAttributes, AdmissionPlugin, Reinvocation } from '../contract.ts';
+import type { AdmissionAttributes, AdmissionPlugin } from '../contract.ts';
+import { ReinvocationMemory } from '../reinvocation.ts';
+import { replaceObject } from '../replace-object.ts';
 import { denial, reviewAnswer, reviewRequest, type ReviewAnswer } from './admission-review.ts';
 import { MatchConditions } from '../expressions/match-conditions.ts';
 import { admissionValues, type Authorize } from '../expressions/request-values.ts';
@@ -141,15 +142,6 @@ async function validateAll(
   if (refusal !== undefined) throw refusal.reason as Error;
 }
 
-/** What has to be known when the mutating plugins run once more. */
-interface Memory {
-  /** Webhooks that asked for it, called before something changed after them. */
-  readonly again: Set<string>;
-  /** Those called so far that may be called again. */
-  readonly called: Set<string>;
-  lastOutput: string;
-}
-
 export function mutatingWebhooks(services: WebhookServices): AdmissionPlugin {
   const webhooks = webhooksOf(
     services.objects,
@@ -174,36 +166,14 @@ async function mutateAll(
   attributes: AdmissionAttributes,
   all: readonly Named<admissionregistrationv1.MutatingWebhook>[],
 ): Promise<void> {
-  const { reinvocation, memory } = reinvocationOf(attributes);
-  const isAgain = reinvocation.state === 'running';
-  if (isAgain && JSON.stringify(attributes.object) !== memory.lastOutput) callAgain(memory);
+  const memory = new ReinvocationMemory(attributes, 'MutatingAdmissionWebhook');
   for (const { id, webhook } of all) {
     const type = wantedType(services, webhook, attributes);
-    if (type === undefined || (isAgain && !memory.again.has(id))) continue;
+    if (type === undefined || !memory.wants(id)) continue;
     const changed = await mutate(services, attributes, webhook, type);
-    if (changed) {
-      callAgain(memory);
-      if (!isAgain) reinvocation.state = 'wanted';
-    }
-    if (webhook.reinvocationPolicy === 'IfNeeded') memory.called.add(id);
+    memory.called(id, changed, webhook.reinvocationPolicy === 'IfNeeded');
   }
-  memory.lastOutput = JSON.stringify(attributes.object);
-}
-
-function reinvocationOf(attributes: AdmissionAttributes): {
-  readonly reinvocation: Reinvocation;
-  readonly memory: Memory;
-} {
-  attributes.reinvocation ??= {
-    state: 'none',
-    memory: { again: new Set(), called: new Set(), lastOutput: '' } satisfies Memory,
-  };
-  return { reinvocation: attributes.reinvocation, memory: attributes.reinvocation.memory as Memory };
-}
-
-function callAgain({ called, again }: Memory): void {
-  for (const id of called) again.add(id);
-  called.clear();
+  memory.done();
 }
 
 /** Returns whether the object is another one afterwards. */
@@ -235,11 +205,7 @@ async function mutate(
   } catch (error) {
     throw internalError(error);
   }
-  if (jsonEqual(taken, object)) return false;
-  const target = object as unknown as Record<string, unknown>;
-  for (const name of Object.keys(target)) delete target[name];
-  Object.assign(target, taken);
-  return true;
+  return replaceObject(object, taken);
 }
 
 function decodedPatch(webhook: Webhook, base64: string): unknown {

@@ -101,6 +101,7 @@ function admissionVersions(served: ServedResource): AdmissionVersions {
       return served.equivalents.filter((each) => each !== served).map(({ type }) => type);
     },
     show: (object, type) => toServed(of(type), object),
+    schema: (type) => of(type).schema(),
     take(shown, type) {
       const target = of(type);
       const { object } =
