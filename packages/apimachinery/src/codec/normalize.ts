@@ -262,7 +262,8 @@ function normalizeList(
     const child = value[i] as JsonValue;
     context.path[at] = i;
     context.isField[at] = false;
-    const normal = normalizeValue(child, items, liveItems?.[i], owner, context) ?? zeroElement(items, context);
+    const normal =
+      normalizeValue(child, items, liveItems?.[i], owner, context) ?? zeroElement(items, context);
     if (normal === child) continue;
     if (out === value && !context.owned) out = [...value];
     (out as JsonValue[])[i] = normal;

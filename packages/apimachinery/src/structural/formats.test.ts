@@ -140,6 +140,6 @@ test.each(Object.keys(CASES))('%s answers hostile texts quickly', (name) => {
   for (const text of texts) {
     const start = performance.now();
     stringFormat(name)?.(text);
-    expect(performance.now() - start).toBeLessThan(500);
+    expect(performance.now() - start).toBeLessThan(5_000); // what backtracks takes minutes
   }
 });

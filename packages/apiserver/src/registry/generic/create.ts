@@ -81,7 +81,8 @@ async function createOnce(scope: WriteScope, draft: Draft<KubeObject>): Promise<
   metadata.uid = randomUUID();
 
   // What has no name will be refused: nothing is set aside for it.
-  const pendingAllocation = metadata.name === '' ? undefined : strategy?.allocate?.(draft, undefined, context);
+  const pendingAllocation =
+    metadata.name === '' ? undefined : strategy?.allocate?.(draft, undefined, context);
   const allocation = pendingAllocation instanceof Promise ? await pendingAllocation : pendingAllocation;
   let stored = false;
   try {
