@@ -2,6 +2,7 @@ import { describe, expect, it } from 'vitest';
 
 import { testPublishedOpenApi } from './kubectl/custom-resource-open-api.ts';
 import { testCustomResources } from './kubectl/custom-resources.ts';
+import { testJobs } from './kubectl/jobs.ts';
 import { testNodes } from './kubectl/nodes.ts';
 import { testPods } from './kubectl/pods.ts';
 import { testQuestions } from './kubectl/questions.ts';
@@ -39,6 +40,7 @@ describe.each(versions)('kubectl $version', (version) => {
   testWriting(session);
   testRollouts(session);
   testPods(session);
+  testJobs(session);
   testNodes(session);
   testCustomResources(session);
   if (version !== newest) return;

@@ -38,15 +38,9 @@ export function testNodes(session: Session): void {
 
     it('drain respects a disruption budget', async () => {
       await kubectl.ok('create', 'poddisruptionbudget', 'all', '--selector=app=web', '--min-available=4');
-      const status = {
-        observedGeneration: 1,
-        disruptionsAllowed: 0,
-        desiredHealthy: 4,
-        currentHealthy: 4,
-        expectedPods: 4,
-      };
-      const patch = JSON.stringify({ status });
-      await kubectl.ok('patch', 'pdb', 'all', '--subresource=status', '--type=merge', '-p', patch);
+      const healthy = ['get', 'pdb', 'all', '-o', 'jsonpath={.status.currentHealthy}'];
+      await until(async () => (await kubectl.ok(...healthy)) === '4');
+      expect(await kubectl.ok('get', 'pdb', 'all')).toMatch(/^all +4 +N\/A +0 /m);
       await using drain = kubectl.start('drain', 'node-1', '--pod-selector=app=web', '--timeout=20s');
       await drain.until(/Cannot evict pod as it would violate the pod's disruption budget\./);
       expect(await nodesOfPods()).toEqual(['node-1', 'node-1', 'node-1', 'node-1']);
@@ -77,6 +71,21 @@ export function testNodes(session: Session): void {
       await kubectl.ok('run', 'picky', '--image=nginx', `--overrides=${overrides}`);
       await kubectl.ok('wait', 'pod/picky', '--for=condition=Ready', '--timeout=20s');
       expect(await kubectl.ok('get', 'pod', 'picky', '-o', 'jsonpath={.spec.nodeName}')).toBe('node-1');
+    });
+
+    it('drain goes on as soon as the budget allows', async () => {
+      const guarded = await session.freshNamespace('guarded');
+      await guarded.ok('create', 'deployment', 'web', '--image=nginx', '--replicas=2');
+      await guarded.ok('rollout', 'status', 'deployment/web', '--timeout=20s');
+      await guarded.ok('create', 'poddisruptionbudget', 'all', '--selector=app=web', '--min-available=100%');
+      const [node = ''] = (await guarded.ok('get', 'pods', '-o', 'jsonpath={.items[*].spec.nodeName}')).split(
+        ' ',
+      );
+      await using drain = guarded.start('drain', node, '--pod-selector=app=web', '--timeout=25s');
+      await drain.until(/Cannot evict pod as it would violate the pod's disruption budget\./);
+      await guarded.ok('patch', 'pdb', 'all', '-p', '{"spec":{"minAvailable":"50%"}}');
+      await drain.until(/^node\/\S+ drained$/m);
+      await guarded.ok('uncordon', node);
     });
   });
 }
