@@ -154,6 +154,23 @@ describe('the job controller', () => {
     expect(events(harness)).toContain('Resumed: Job resumed');
   });
 
+  it('does not wait for the deletion of a pod that is gone', async () => {
+    await using harness = await start();
+    await create(harness, { parallelism: 2, completions: 4 });
+    await harness.clock.advance(2000);
+    const [gone] = active(harness) as [corev1.Pod];
+    harness.api.pauseWatches();
+    const api = harness.api.client.resource(corev1.pods, 'ns');
+    await api.patch(gone.metadata.name, { metadata: { finalizers: null } }, { type: 'merge' });
+    await api.delete(gone.metadata.name, { gracePeriodSeconds: 0 });
+    harness.api.resumeWatches();
+    await jobs(harness).patch('j', { spec: { suspend: true } }, { type: 'merge' });
+    await harness.clock.advance(5000);
+    await jobs(harness).patch('j', { spec: { suspend: false } }, { type: 'merge' });
+    await harness.clock.advance(5000);
+    expect(active(harness)).toHaveLength(2);
+  });
+
   it('gives each index a pod of its own', async () => {
     await using harness = await start();
     await create(harness, { completionMode: 'Indexed', parallelism: 3, completions: 5 });

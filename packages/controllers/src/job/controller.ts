@@ -322,7 +322,8 @@ class JobController implements Controller {
       const removed = await this.#deleteAll(plan.pods, async (pod) => {
         try {
           await this.#removeFinalizer(pod);
-          await this.#deletePod(job, pod);
+          // Gone already: no event will tell.
+          if (!(await this.#deletePod(job, pod))) this.#expectations.deletionObserved(key, objectKey(pod));
         } catch (error) {
           this.#expectations.deletionObserved(key, objectKey(pod));
           throw error;
@@ -465,17 +466,20 @@ class JobController implements Controller {
     }
   }
 
-  async #deletePod(job: Job, pod: Pod): Promise<void> {
+  /** False when the pod is gone already. */
+  async #deletePod(job: Job, pod: Pod): Promise<boolean> {
     try {
       await deletePod(this.#context, pod, job, batchv1.jobs);
+      return true;
     } catch (error) {
-      if (!isNotFound(error)) throw error;
+      if (isNotFound(error)) return false;
+      throw error;
     }
   }
 
   async #deleteAll(
     pods: readonly Pod[],
-    remove: (pod: Pod) => Promise<void>,
+    remove: (pod: Pod) => Promise<unknown>,
   ): Promise<{ readonly pods: readonly Pod[]; readonly error: unknown }> {
     const results = await Promise.allSettled(pods.map(remove));
     return {
