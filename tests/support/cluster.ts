@@ -58,13 +58,11 @@ export function useCluster({ args, archives = [] }: TestClusterOptions = {}): Te
     await installation.ok('image', 'import', busybox, ...archives);
   });
   afterAll(async () => {
-    try {
-      const { code, stdout, stderr } = await up.stop();
-      expect(code, `${stdout}\n${stderr}`).toBe(0);
-      expect(installation.leftovers()).toEqual({});
-    } finally {
-      await installation[Symbol.asyncDispose]();
-    }
+    // What a stop leaves behind may be in the way of the installation's end, whose error would hide it.
+    await using _installation = installation;
+    const { code, stdout, stderr } = await up.stop();
+    expect(code, `${stdout}\n${stderr}`).toBe(0);
+    expect(installation.leftovers()).toEqual({});
   });
   const getPod = (name: string): Promise<corev1.Pod> => client.resource(corev1.pods, 'default').get(name);
   const apply = async (...items: readonly object[]): Promise<void> => {
