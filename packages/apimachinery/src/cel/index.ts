@@ -37,4 +37,3 @@ export type {
   CelResourceQuery,
 } from './library/authorizer.ts';
 export { appliedObject, jsonPatchOperations } from './admission/patch-values.ts';
-export { schemaExpressionTypes } from './admission/schema-types.ts';
