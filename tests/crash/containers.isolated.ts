@@ -126,7 +126,13 @@ describe('containers outlive k8ts', () => {
       await until(async () => (await running(client)).size === 3, 30_000);
       expect(await running(client)).toEqual(before);
       // A child that is about to run something else, or answers one request, still bears its parent's name for a moment.
-      await until(() => processes(/^httpd -f|^sh -c trap/).sort().join() === workloads.join(), 5_000);
+      await until(
+        () =>
+          processes(/^httpd -f|^sh -c trap/)
+            .sort()
+            .join() === workloads.join(),
+        5_000,
+      );
       expect(await answers('http://127.0.0.1:30123/name')).toBe(true);
     }
 

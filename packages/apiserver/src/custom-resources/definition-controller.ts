@@ -63,7 +63,7 @@ export function runDefinitionController(options: DefinitionControllerOptions): D
   const enqueue = ({ metadata }: Definition): void => queue.add(metadata.name);
   informer.addHandler({
     added: enqueue,
-    updated: (_, next) => enqueue(next),
+    updated: enqueue,
     deleted: (gone) => {
       enqueue(gone);
       // It has freed its names.
