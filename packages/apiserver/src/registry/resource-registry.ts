@@ -8,10 +8,9 @@ import {
   type ResourceType,
   type Stage,
 } from '@k8ts/api';
-import { serviceUnavailable } from '@k8ts/apimachinery';
+import { compareVersionPriority, serviceUnavailable } from '@k8ts/apimachinery';
 import { ResourceStorage, type StorageContext } from '../storage/resource-storage.ts';
 import type { CustomResource, CustomResourceVersion } from '../custom-resources/custom-resource.ts';
-import { compareVersions } from '../custom-resources/version-order.ts';
 import { createCustomServedResource, createServedResource, type ServedResource } from './served-resource.ts';
 import type { Strategy } from './contract.ts';
 import type { SpecialHandler } from './special-subresources.ts';
@@ -286,5 +285,5 @@ function storageKeyOf({ group, resource }: ResourceInfo): string {
 /** By group, the preferred version first, then by name. */
 function compareRows(a: ResourceInfo, b: ResourceInfo): number {
   if (a.group !== b.group) return a.group < b.group ? -1 : 1;
-  return compareVersions(a.version, b.version) || (a.resource < b.resource ? -1 : 1);
+  return compareVersionPriority(a.version, b.version) || (a.resource < b.resource ? -1 : 1);
 }

@@ -7,7 +7,12 @@ import {
   type KubeObject,
   type ResourceType,
 } from '@k8ts/api';
-import { labelSelectorFromObject, matchesLabels } from '@k8ts/apimachinery';
+import {
+  labelSelectorFromObject,
+  matchesLabels,
+  SelectorError,
+  type LabelSelector,
+} from '@k8ts/apimachinery';
 import type { ObjectReader } from '../../object-reader.ts';
 
 /** A policy or binding cannot be used; its failure policy decides what that means. */
@@ -102,9 +107,18 @@ function found(
     const param = objects.get(type, namespace, name);
     return param === undefined ? [] : [param];
   }
-  const parsed = labelSelectorFromObject(selector ?? {});
+  const parsed = parsedSelector(selector);
   return objects
     .list(type, type.namespaced ? namespace : undefined)
     .filter(({ metadata }) => matchesLabels(parsed, metadata.labels))
     .sort((a, b) => (a.metadata.name < b.metadata.name ? -1 : 1));
+}
+
+function parsedSelector(selector: admissionregistrationv1.ParamRef['selector']): LabelSelector {
+  try {
+    return labelSelectorFromObject(selector ?? {});
+  } catch (error) {
+    if (error instanceof SelectorError) throw new PolicyConfigurationError(error.message);
+    throw error;
+  }
 }
