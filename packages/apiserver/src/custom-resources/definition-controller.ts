@@ -89,8 +89,17 @@ export function runDefinitionController(options: DefinitionControllerOptions): D
   const run = async (): Promise<void> => {
     signal.addEventListener('abort', () => queue.shutDown(), { once: true });
     informers.start();
+    // What went between the look at the start and the informer's own has no event.
+    const caughtUp = informer.waitForSync(signal).then(
+      () => {
+        for (const name of reconciler.installed())
+          if (informer.lister.get('', name) === undefined) queue.add(name);
+      },
+      () => undefined, // it is being stopped
+    );
     // One worker: names are given out one definition after the other.
     await work();
+    await caughtUp;
     await informers[Symbol.asyncDispose]();
   };
   const installAll = async (): Promise<void> => {
@@ -115,6 +124,11 @@ class Reconciler {
     this.#customResources = customResources;
     this.#queue = queue;
     this.#clock = clock;
+  }
+
+  /** The names of the definitions that are served. */
+  installed(): Iterable<string> {
+    return this.#installed.keys();
   }
 
   async reconcile(name: string): Promise<void> {
