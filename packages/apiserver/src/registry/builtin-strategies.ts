@@ -14,6 +14,7 @@ import {
   validatingWebhookConfigurationStrategy,
 } from './admissionregistration/webhooks.ts';
 import { customResourceDefinitionStrategy } from './apiextensions/custom-resource-definition.ts';
+import { apiServiceStrategy } from './apiregistration/api-service.ts';
 import { controllerRevisionStrategy } from './apps/controller-revision.ts';
 import { daemonSetStrategy } from './apps/daemon-set.ts';
 import { deploymentStrategy } from './apps/deployment.ts';
@@ -94,6 +95,7 @@ export function builtinStrategies(options: BuiltinStrategyOptions = {}): readonl
     any(validatingAdmissionPolicyStrategy),
     any(validatingWebhookConfigurationStrategy),
     any(customResourceDefinitionStrategy),
+    any(apiServiceStrategy),
     any(controllerRevisionStrategy),
     any(daemonSetStrategy),
     any(deploymentStrategy),
