@@ -22,6 +22,7 @@ export { VERSION_INFO } from './version-info.ts';
 export { createKubeApiServer } from './kube-apiserver.ts';
 export type { KubeApiServer, KubeApiServerOptions } from './kube-apiserver.ts';
 export { parseTokenFile, staticTokenAuthenticator } from './authentication/plugins/static-token.ts';
+export type { RequestHeaderOptions } from './authentication/plugins/request-header.ts';
 export { serviceAccountUserName, userInfo } from './authentication/well-known-users.ts';
 export { networkKubelets, tcpBackend, tlsBackend } from './connect/dial.ts';
 export type { Backend, KubeletConnection, KubeletTls } from './connect/dial.ts';

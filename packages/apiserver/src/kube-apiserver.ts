@@ -40,6 +40,10 @@ import { createWebhookClient, type WebhookClient } from './admission/webhooks/we
 import { mutatingWebhooks, validatingWebhooks } from './admission/webhooks/webhooks.ts';
 import type { Authenticator, TokenAuthenticator } from './authentication/contract.ts';
 import { bearerTokenAuthenticator } from './authentication/plugins/bearer-token.ts';
+import {
+  requestHeaderAuthenticator,
+  type RequestHeaderOptions,
+} from './authentication/plugins/request-header.ts';
 import { x509Authenticator } from './authentication/plugins/x509.ts';
 import { nodeAuthorizer } from './authorization/plugins/node.ts';
 import { privilegedGroupsAuthorizer } from './authorization/plugins/privileged-groups.ts';
@@ -48,6 +52,7 @@ import type { KubeletConnection } from './connect/dial.ts';
 import { podStreamHandlers } from './connect/pod-streams.ts';
 import { directPodNetwork, proxyHandlers, type PodNetwork } from './connect/proxies.ts';
 import type { ObjectReader } from './object-reader.ts';
+import { clusterAuthenticationTrustHook } from './post-start/cluster-authentication-trust.ts';
 import { customResourcesHook } from './post-start/custom-resources.ts';
 import { kubernetesServiceHook } from './post-start/kubernetes-service.ts';
 import { rbacBootstrapHook } from './post-start/rbac-bootstrap.ts';
@@ -94,6 +99,8 @@ export interface KubeApiServerOptions extends Pick<
   /** `--service-account-issuer`; also the audience of the API server. */
   readonly issuer: string;
   readonly serviceAccountKeys: TokenKeys;
+  /** Proxies that may say who asks (`--requestheader-*`); absent: there are none. */
+  readonly requestHeader?: RequestHeaderOptions;
   /** Further tokens: static ones (`--token-auth-file`). */
   readonly tokens?: readonly TokenAuthenticator[];
   /** `--service-cluster-ip-range`, `--service-node-port-range`; default 10.96.0.0/12 and 30000-32767. */
@@ -165,8 +172,10 @@ function assemble(
   const audiences = [options.issuer];
   const serviceNetwork = options.serviceNetwork ?? DEFAULT_SERVICE_NETWORK;
   const allTokens = [tokens.bound, tokens.legacy, ...(options.tokens ?? [])];
+  const { tls, requestHeader } = options;
   const authenticators: readonly Authenticator[] = [
-    x509Authenticator(),
+    ...(requestHeader === undefined ? [] : [requestHeaderAuthenticator(requestHeader)]),
+    x509Authenticator(requestHeader === undefined ? undefined : (tls?.clientCa ?? '')),
     bearerTokenAuthenticator({ tokens: allTokens, audiences }),
   ];
   const rbac = rbacAuthorizer(objects);
@@ -177,8 +186,10 @@ function assemble(
   ];
   const authorize = createAuthorize(authorizers);
   const webhooks = { objects, client, logger: options.logger, authorize };
+  const clientCa = [tls?.clientCa, requestHeader?.clientCa].filter((pem) => pem !== undefined).join('\n');
   return {
     ...options,
+    ...(tls === undefined || clientCa === '' ? {} : { tls: { ...tls, clientCa } }),
     random,
     authenticators,
     authorizers,
@@ -241,6 +252,7 @@ function assemble(
       systemNamespacesHook,
       rbacBootstrapHook(options.controllers),
       systemPriorityClassesHook,
+      clusterAuthenticationTrustHook({ clientCa: tls?.clientCa, requestHeader }),
       kubernetesServiceHook({
         store: options.store,
         serviceIp: firstAddress(serviceNetwork.clusterIpRanges[0] as string),

@@ -424,7 +424,7 @@ interface Upgrade {
 }
 
 function httpInit(request: HttpRequest): RequestInit {
-  const { url, headers, body, socket } = request;
+  const { url, headers, rawHeaders, body, socket } = request;
   const question = url.indexOf('?');
   const length = headers['content-length'];
   const tls = tlsSocketOf(socket);
@@ -433,6 +433,7 @@ function httpInit(request: HttpRequest): RequestInit {
     path: question < 0 ? url : url.slice(0, question),
     query: queryFromText(question < 0 ? '' : url.slice(question + 1)),
     headers,
+    rawHeaders,
     body: streamBody(body, length === undefined ? undefined : Number(length)),
     ...(tls === undefined ? {} : { socket: tls }),
     remoteAddress: socket.remoteAddress ?? '',

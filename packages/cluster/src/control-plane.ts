@@ -1,5 +1,5 @@
 import { createKubeApiServer, serviceAccountUserName, userInfo } from '@k8ts/apiserver';
-import type { KubeApiServer, KubeApiServerOptions } from '@k8ts/apiserver';
+import type { KubeApiServer, KubeApiServerOptions, RequestHeaderOptions } from '@k8ts/apiserver';
 import { errorMessage, Scope } from '@k8ts/base';
 import type { Clock, Logger, Metrics, Random } from '@k8ts/base';
 import { createClient, createEventRecorder, createInformerFactory } from '@k8ts/client';
@@ -17,7 +17,10 @@ export interface ControlPlaneOptions extends Pick<
 > {
   /** The caller's to close, after the control plane. */
   readonly store: Store;
-  readonly pki: Pick<ClusterPki, 'serviceAccountKey' | 'authority'>;
+  readonly pki: Pick<
+    ClusterPki,
+    'serviceAccountKey' | 'authority' | 'frontProxyAuthority' | 'frontProxyClient'
+  >;
   readonly clock: Clock;
   readonly random: Random;
   readonly logger: Logger;
@@ -36,6 +39,18 @@ export interface ControlPlane extends AsyncDisposable {
 
 const SERVICE_ACCOUNT_ISSUER = 'https://kubernetes.default.svc.cluster.local';
 
+/** As kubeadm has it. */
+function requestHeaderOptions(clientCa: string): RequestHeaderOptions {
+  return {
+    clientCa,
+    allowedNames: ['front-proxy-client'],
+    usernameHeaders: ['X-Remote-User'],
+    uidHeaders: ['X-Remote-Uid'],
+    groupHeaders: ['X-Remote-Group'],
+    extraHeaderPrefixes: ['X-Remote-Extra-'],
+  };
+}
+
 export async function startControlPlane(options: ControlPlaneOptions): Promise<ControlPlane> {
   const { pki, clock, random, logger, metrics } = options;
   const scope = new Scope();
@@ -49,6 +64,7 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
           privateKey: pki.serviceAccountKey.privateKey,
           publicKeys: [pki.serviceAccountKey.publicKey],
         },
+        requestHeader: requestHeaderOptions(pki.frontProxyAuthority.certificate),
         controllers: controllerPermissions,
       }),
     );

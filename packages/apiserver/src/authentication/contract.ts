@@ -12,7 +12,10 @@ export interface UserInfo {
 
 /** What an authenticator may look at. */
 export interface Credentials {
+  /** What an authenticator has used up it removes. */
   readonly headers: IncomingHttpHeaders;
+  /** Names and values in turn, as they came; absent for requests that did not come over HTTP. */
+  readonly rawHeaders?: readonly string[] | undefined;
   /** Undefined for requests that did not come over TLS. */
   readonly socket: TLSSocket | undefined;
 }

@@ -2,6 +2,7 @@
  * The server's ports: one TLS port for HTTP/1.1 and HTTP/2, and, where switched on, a plain one on loopback. HTTP/2 uses
  * node's stream interface, which serves two thirds more requests per second than its compatibility interface.
  */
+import type { EventEmitter } from 'node:events';
 import {
   createServer,
   type IncomingHttpHeaders,
@@ -48,6 +49,8 @@ export interface HttpRequest {
   /** Path and query, as sent. */
   readonly url: string;
   readonly headers: IncomingHttpHeaders;
+  /** Names and values in turn, as sent. */
+  readonly rawHeaders: readonly string[];
   readonly body: Readable;
   readonly socket: Socket | TLSSocket;
   readonly onAbort: (callback: () => void) => void;
@@ -151,7 +154,12 @@ export class HttpServer implements AsyncDisposable {
     } as Parameters<typeof createSecureServer>[0]);
     (server as unknown as Server).keepAliveTimeout = IDLE_TIMEOUT;
     this.#serveHttp1(server as unknown as Server);
-    server.on('stream', (stream, headers) => this.#onStream(stream, headers));
+    // The types know nothing of the headers as they came.
+    (server as EventEmitter).on(
+      'stream',
+      (stream: ServerHttp2Stream, headers: IncomingHttpHeaders, _flags: number, rawHeaders: string[]) =>
+        this.#onStream(stream, headers, rawHeaders),
+    );
     server.on('session', (session) => {
       this.#sessions.set(session, 0);
       session.once('close', () => this.#sessions.delete(session));
@@ -209,7 +217,7 @@ export class HttpServer implements AsyncDisposable {
     if (this.#closing && requests === 1) socket.destroySoon();
   }
 
-  #onStream(stream: ServerHttp2Stream, headers: IncomingHttpHeaders): void {
+  #onStream(stream: ServerHttp2Stream, headers: IncomingHttpHeaders, rawHeaders: readonly string[]): void {
     const responder = http2Responder(stream);
     const { session } = stream;
     const socket = session?.socket;
@@ -224,6 +232,7 @@ export class HttpServer implements AsyncDisposable {
         method: String(headers[constants.HTTP2_HEADER_METHOD]),
         url: String(headers[constants.HTTP2_HEADER_PATH] ?? '/'),
         headers,
+        rawHeaders,
         body: stream,
         socket: socket,
         onAbort: (callback) => void stream.once('close', callback),
@@ -238,6 +247,7 @@ function http1Request(message: IncomingMessage, end: ServerResponse | Duplex): H
     method: message.method ?? 'GET',
     url: message.url ?? '/',
     headers: message.headers,
+    rawHeaders: message.rawHeaders,
     body: message,
     socket: message.socket,
     onAbort: (callback) => void end.once('close', callback),

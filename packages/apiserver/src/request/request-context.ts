@@ -23,6 +23,8 @@ export interface RequestInit {
   readonly query: Query;
   /** Names in lower case. */
   readonly headers: IncomingHttpHeaders;
+  /** Names and values in turn, as they came. */
+  readonly rawHeaders?: readonly string[] | undefined;
   readonly body: RequestBody;
   readonly socket?: TLSSocket | undefined;
   readonly remoteAddress: string;

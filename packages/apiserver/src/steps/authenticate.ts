@@ -16,7 +16,8 @@ export function authenticateStep(authenticators: readonly Authenticator[], anony
   };
 
   const next = (context: RequestContext, from: number, refusal: unknown): void | Promise<void> => {
-    const credentials = { headers: context.headers, socket: context.init.socket };
+    const { socket, rawHeaders } = context.init;
+    const credentials = { headers: context.headers, rawHeaders, socket };
     let refused = refusal;
     for (let at = from; at < authenticators.length; at++) {
       try {

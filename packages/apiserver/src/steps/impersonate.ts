@@ -76,6 +76,8 @@ async function impersonate(
 
   context.impersonator = context.user;
   context.user = identity(name, uid, groups, extra, account);
+  // They are done with: a server that the request is passed on to must not follow them once more.
+  for (const header of Object.keys(headers)) if (header.startsWith('impersonate-')) delete headers[header];
 }
 
 function identity(

@@ -27,6 +27,10 @@ test('certificates name their subjects, hosts and usages', async () => {
   expect(admin.keyUsage).toEqual(['1.3.6.1.5.5.7.3.2']);
   expect(admin.verify(new X509Certificate(pki.authority.certificate).publicKey)).toBe(true);
   expect(admin.ca).toBe(false);
+  const proxy = new X509Certificate(pki.frontProxyClient.certificate);
+  expect(proxy.subject).toBe('CN=front-proxy-client');
+  expect(proxy.verify(new X509Certificate(pki.frontProxyAuthority.certificate).publicKey)).toBe(true);
+  expect(proxy.verify(new X509Certificate(pki.authority.certificate).publicKey)).toBe(false);
 });
 
 test('a second start keeps everything; keys are readable by their owner only', async () => {

@@ -14,6 +14,10 @@ export interface ClusterPki {
   readonly admin: KeyPair;
   /** Serving certificate of the kubelets that run here. */
   readonly kubeletServer: KeyPair;
+  /** Who is signed by it may say for whom it asks; nobody else is. */
+  readonly frontProxyAuthority: KeyPair;
+  /** With this the API server shows itself to extension API servers. */
+  readonly frontProxyClient: KeyPair;
   /** Signs service account tokens. PEM. */
   readonly serviceAccountKey: { readonly privateKey: string; readonly publicKey: string };
 }
@@ -29,7 +33,10 @@ export interface ClusterPkiOptions {
 }
 
 /** What a cluster in memory needs; its certificates only where it is served. */
-export interface EphemeralPki extends Pick<ClusterPki, 'authority' | 'serviceAccountKey'> {
+export interface EphemeralPki extends Pick<
+  ClusterPki,
+  'authority' | 'serviceAccountKey' | 'frontProxyAuthority' | 'frontProxyClient'
+> {
   readonly served: Pick<ClusterPki, 'apiserver' | 'admin'> | undefined;
 }
 
@@ -39,16 +46,27 @@ const ADMIN: CertificateRequest = {
   usages: ['client'],
 };
 
+const FRONT_PROXY_CLIENT: CertificateRequest = { commonName: 'front-proxy-client', usages: ['client'] };
+
 /** Keys and certificates that are kept nowhere. `hosts` of the API server; absent: it is not served. */
 export async function createEphemeralPki(clock: Clock, hosts?: readonly string[]): Promise<EphemeralPki> {
-  const authority = await createAuthority('kubernetes', clock);
-  const serviceAccountKey = createServiceAccountKey();
-  if (hosts === undefined) return { authority, serviceAccountKey, served: undefined };
+  const [authority, frontProxyAuthority] = await Promise.all([
+    createAuthority('kubernetes', clock),
+    createAuthority('front-proxy-ca', clock),
+  ]);
+  const frontProxyClient = await issueCertificate(frontProxyAuthority, FRONT_PROXY_CLIENT, clock);
+  const common = {
+    authority,
+    frontProxyAuthority,
+    frontProxyClient,
+    serviceAccountKey: createServiceAccountKey(),
+  };
+  if (hosts === undefined) return { ...common, served: undefined };
   const [apiserver, admin] = await Promise.all([
     issueCertificate(authority, { commonName: 'kube-apiserver', usages: ['server'], hosts }, clock),
     issueCertificate(authority, ADMIN, clock),
   ]);
-  return { authority, serviceAccountKey, served: { apiserver, admin } };
+  return { ...common, served: { apiserver, admin } };
 }
 
 /** Renewed at the first start within so many milliseconds of the end. */
@@ -59,17 +77,25 @@ export async function ensureClusterPki(options: ClusterPkiOptions): Promise<Clus
   const { directory, clock } = options;
   await mkdir(directory, { recursive: true, mode: 0o700 });
 
-  const authority =
-    (await readKeyPair(directory, 'ca')) ??
-    (await writeKeyPair(directory, 'ca', await createAuthority('kubernetes', clock)));
+  const ensureAuthority = async (name: string, commonName: string): Promise<KeyPair> =>
+    (await readKeyPair(directory, name)) ??
+    (await writeKeyPair(directory, name, await createAuthority(commonName, clock)));
+  const [authority, frontProxyAuthority] = await Promise.all([
+    ensureAuthority('ca', 'kubernetes'),
+    ensureAuthority('front-proxy-ca', 'front-proxy-ca'),
+  ]);
 
-  const issue = async (name: string, request: CertificateRequest): Promise<KeyPair> => {
+  const issue = async (
+    name: string,
+    request: CertificateRequest,
+    by: KeyPair = authority,
+  ): Promise<KeyPair> => {
     const present = await readKeyPair(directory, name);
-    if (present !== undefined && isUsable(present, authority, request.hosts ?? [], clock)) return present;
-    return writeKeyPair(directory, name, await issueCertificate(authority, request, clock));
+    if (present !== undefined && isUsable(present, by, request.hosts ?? [], clock)) return present;
+    return writeKeyPair(directory, name, await issueCertificate(by, request, clock));
   };
 
-  const [apiserver, kubeletClient, admin, kubeletServer] = await Promise.all([
+  const [apiserver, kubeletClient, admin, kubeletServer, frontProxyClient] = await Promise.all([
     issue('apiserver', { commonName: 'kube-apiserver', usages: ['server'], hosts: options.hosts }),
     issue('apiserver-kubelet-client', {
       commonName: 'kube-apiserver-kubelet-client',
@@ -77,6 +103,7 @@ export async function ensureClusterPki(options: ClusterPkiOptions): Promise<Clus
     }),
     issue('admin', ADMIN),
     issue('kubelet', { commonName: 'kubelet', usages: ['server'], hosts: options.nodeHosts }),
+    issue('front-proxy-client', FRONT_PROXY_CLIENT, frontProxyAuthority),
   ]);
   return {
     authority,
@@ -84,6 +111,8 @@ export async function ensureClusterPki(options: ClusterPkiOptions): Promise<Clus
     kubeletClient,
     admin,
     kubeletServer,
+    frontProxyAuthority,
+    frontProxyClient,
     serviceAccountKey: await ensureServiceAccountKey(directory),
   };
 }
