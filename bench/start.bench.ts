@@ -19,7 +19,7 @@ const short = process.env['K8TS_BENCH_SHORT'] === '1';
 const STARTS = short ? 5 : 20;
 const CLUSTERS = 20;
 const PROGRAM_STARTS = short ? 1 : 7;
-const PROGRAM = fileURLToPath(new URL('../dist/program/k8ts.mjs', import.meta.url));
+const PROGRAM = fileURLToPath(new URL('../bin/k8ts.mjs', import.meta.url));
 /** Milliseconds that the program gets to be ready, and to stop. */
 const PATIENCE = 30_000;
 

@@ -1,5 +1,5 @@
-// Bundles the program into dist/: one entry file that starts fast, and parts that are loaded when they are needed. Native
-// modules stay in node_modules.
+// Bundles into dist/: the program, as one script whose compiled code is kept (bin/k8ts.mjs), and the embed API, as modules whose
+// parts are loaded when they are needed. Native modules stay in node_modules.
 import { spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
@@ -22,24 +22,40 @@ export async function build() {
   rmSync(join(DIST, 'program'), { recursive: true, force: true });
   mkdirSync(DIST, { recursive: true });
   const started = performance.now();
-  await bundle({
+  const common = {
     absWorkingDir: ROOT,
-    entryPoints: { k8ts: 'packages/cluster/src/main.ts', index: 'packages/cluster/src/index.ts' },
     outdir: 'dist/program',
-    outExtension: { '.js': '.mjs' },
     bundle: true,
-    splitting: true,
-    format: 'esm',
     platform: 'node',
     target: 'node20.19',
     mainFields: ['module', 'main'],
     sourcemap: true,
     external: ['lmdb', 'node-pty', '@lydell/node-pty'],
+    logLevel: 'warning',
+  };
+  await bundle({
+    ...common,
+    entryPoints: { k8ts: 'packages/cluster/src/main.ts' },
+    outExtension: { '.js': '.cjs' },
+    format: 'cjs',
+    // Without the comments, which are not ASCII.
+    minifyWhitespace: true,
+    lineLimit: 120,
+    define: { 'import.meta.url': 'k8tsModuleUrl' },
+    banner: { js: "const k8tsModuleUrl = require('node:url').pathToFileURL(__filename).href;" },
+  });
+  if (/[^\0-\x7f]/.test(readFileSync(join(DIST, 'program/k8ts.cjs'), 'utf8')))
+    throw new Error('dist/program/k8ts.cjs is not ASCII, as bin/k8ts.mjs reads it');
+  await bundle({
+    ...common,
+    entryPoints: { index: 'packages/cluster/src/index.ts' },
+    outExtension: { '.js': '.mjs' },
+    format: 'esm',
+    splitting: true,
     // CommonJS libraries inside the bundle call require for Node's own modules.
     banner: {
       js: "import { createRequire as k8tsRequire } from 'node:module'; const require = k8tsRequire(import.meta.url);",
     },
-    logLevel: 'warning',
   });
   console.log(`built dist/program (${((performance.now() - started) / 1000).toFixed(1)} s)`);
   buildDescriptions();

@@ -15,7 +15,7 @@ await ensureBuilt();
 const simulated = rest.includes('--no-node') || rest.join(' ').includes('--runtime simulated');
 if (!simulated && process.platform === 'linux' && process.getuid() === 0) ensureHostPackages({ install });
 
-const child = spawn(process.execPath, ['dist/program/k8ts.mjs', 'up', ...rest], { stdio: 'inherit' });
+const child = spawn(process.execPath, ['bin/k8ts.mjs', 'up', ...rest], { stdio: 'inherit' });
 // The terminal sends Ctrl-C to both; what is sent to this process alone is passed on.
 for (const signal of ['SIGTERM', 'SIGHUP']) process.on(signal, () => child.kill(signal));
 process.on('SIGINT', () => undefined);

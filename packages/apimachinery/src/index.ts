@@ -28,7 +28,7 @@ export { quotaEvaluatorOf } from './quota/evaluators.ts';
 export { isInScope } from './quota/matching.ts';
 export * from './int-or-string.ts';
 export * from './time.ts';
-export { isTimeZone, localTimeZone, zoneOffset } from './time-zone.ts';
+export { isTimeZone, zoneOffset } from './time-zone.ts';
 export { cronScheduleProblem, parseCronSchedule } from './cron-schedule.ts';
 export type { CronSchedule } from './cron-schedule.ts';
 export * from './cel/index.ts';

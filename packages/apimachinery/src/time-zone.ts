@@ -23,18 +23,13 @@ export function isTimeZone(name: string): boolean {
   }
 }
 
-/** The zone of this machine. */
-export function localTimeZone(): string {
-  return new Intl.DateTimeFormat('en').resolvedOptions().timeZone;
-}
-
 /** Milliseconds by which the zone is ahead of UTC at a time (milliseconds since the epoch). */
 export function zoneOffset(zone: string, time: number): number {
   if (zone === '' || zone === 'UTC') return 0;
   let format = formats.get(zone);
   if (format === undefined) {
     format = new Intl.DateTimeFormat('en-US', {
-      timeZone: zone === 'Local' ? localTimeZone() : zone,
+      ...(zone === 'Local' ? {} : { timeZone: zone }), // the machine's own
       calendar: 'gregory',
       numberingSystem: 'latn',
       hourCycle: 'h23',

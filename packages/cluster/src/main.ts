@@ -8,9 +8,11 @@ import { createLogger } from './program/pino-logger.ts';
 const logger = createLogger(process.env['K8TS_LOG_LEVEL'] ?? 'warn');
 const context = { clock: realClock, random: systemRandom, logger };
 
-process.exitCode = await runProgram(process.argv.slice(2), {
+void runProgram(process.argv.slice(2), {
   actions: { ...createActions(context), components: createComponents(context) },
   version: VERSION_INFO.gitVersion ?? 'unknown',
   clock: realClock,
   self: [process.execPath, ...process.execArgv, process.argv[1] as string],
+}).then((code) => {
+  process.exitCode = code;
 });

@@ -187,7 +187,7 @@ const MAX_INT64 = 2n ** 63n - 1n;
 function isDuration(text: string): boolean {
   if (isGoDuration(text)) return true;
   let found = false;
-  for (const [, digits = '', unit = ''] of text.matchAll(/([0-9]+)[\t\n\f\r ]*([A-Za-zµ]*)/g)) {
+  for (const [, digits = '', unit = ''] of text.matchAll(/([0-9]+)[\t\n\f\r ]*([A-Za-z\u00b5]*)/g)) {
     if (unit === '') continue;
     const significant = digits.replace(/^0+/, '');
     if (significant.length > 19 || BigInt(digits.slice(-19)) > MAX_INT64) return false;

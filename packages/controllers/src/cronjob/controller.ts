@@ -6,7 +6,6 @@ import {
   isAlreadyExists,
   isNotFound,
   isTimeZone,
-  localTimeZone,
   formatTime,
 } from '@k8ts/apimachinery';
 import type { CronSchedule } from '@k8ts/apimachinery';
@@ -66,7 +65,7 @@ class CronJobController implements Controller {
   constructor(context: ControllerContext) {
     this.#context = context;
     const { informers, queue, metrics, options } = context;
-    this.#localZone = options.timeZone ?? localTimeZone();
+    this.#localZone = options.timeZone ?? 'Local';
     this.#skew = metrics.histogram({
       name: 'cronjob_controller_job_creation_skew_duration_seconds',
       help: 'Time between when a cronjob is scheduled to be run, and when the corresponding job is created',

@@ -28,7 +28,7 @@ export function parseSchemaDuration(text: string): bigint | undefined {
   }
   if (text.length > MAX_LENGTH) return undefined;
   let total: bigint | undefined;
-  for (const [, number = '', unit = ''] of text.matchAll(/([0-9]+)[ \t\n\f\r]*([A-Za-zµ]+)/g)) {
+  for (const [, number = '', unit = ''] of text.matchAll(/([0-9]+)[ \t\n\f\r]*([A-Za-z\u00b5]+)/g)) {
     if (BigInt(number) > INT64_MAX) return undefined;
     const word = unit.toLowerCase();
     for (const [names, nanoseconds] of UNITS)
