@@ -380,6 +380,7 @@ class Server implements ApiServer {
       if (result.kind === 'upgrade') {
         if (upgrade === undefined) return fail(upgradeRequired());
         const { message, socket, head } = upgrade;
+        cancelDeadline?.(); // it lasts as long as both sides like
         result.accept(message, socket, head);
         socket.once('close', () => done(101));
         return;

@@ -1,6 +1,6 @@
 import { once } from 'node:events';
 import { createServer, request as httpRequest, type IncomingMessage, type Server } from 'node:http';
-import type { AddressInfo } from 'node:net';
+import { connect as connectTcp, type AddressInfo } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { type RawData, WebSocket } from 'ws';
@@ -15,6 +15,9 @@ let server: TestServer;
 let followed: Promise<void>;
 /** What the kubelet was asked. */
 const asked: { method: string; url: string; headers: IncomingMessage['headers']; body: string }[] = [];
+
+/** What reached the kubelet on a connection that it had not given away. */
+const smuggled: string[] = [];
 
 beforeAll(async () => {
   kubelet = createServer((request, response) => {
@@ -51,6 +54,12 @@ beforeAll(async () => {
     const { method = '', url = '', headers } = request;
     asked.push({ method, url, headers, body: '' });
     socket.on('error', () => undefined);
+    if (url.startsWith('/declines')) {
+      // It stays open, for the next request.
+      socket.write('HTTP/1.1 403 Forbidden\r\nContent-Length: 2\r\n\r\nno');
+      socket.on('data', (chunk: Buffer) => smuggled.push(chunk.toString()));
+      return;
+    }
     if (url.startsWith('/attach')) {
       socket.end('HTTP/1.1 403 Forbidden\r\nContent-Length: 2\r\n\r\nno');
       return;
@@ -271,6 +280,35 @@ describe('streams', () => {
     expect(refused.body).toContain(message.replaceAll('"', '\\"'));
   });
 
+  test('a backend that declines gets nothing more on that connection', async () => {
+    const client = connectTcp(Number(new URL(server.url).port), '127.0.0.1');
+    let answer = '';
+    client.on('data', (chunk: Buffer) => (answer += chunk.toString()));
+    client.on('error', () => undefined);
+    const closed = once(client, 'close');
+    client.write(
+      'GET /api/v1/nodes/n/proxy/declines HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: SPDY/3.1\r\n\r\n' +
+        'GET /smuggled-at-once HTTP/1.1\r\nHost: x\r\n\r\n',
+    );
+    await expect.poll(() => answer).toMatch(/^HTTP\/1.1 403 Forbidden\r\n(.|\r\n)*\r\n\r\nno$/);
+    client.write('GET /smuggled-later HTTP/1.1\r\nHost: x\r\n\r\n', () => undefined);
+    await closed;
+    expect(smuggled).toEqual([]);
+  });
+
+  test('say only what the client may say: repeated headers apart, identities dropped', async () => {
+    const { socket } = await upgrade('/api/v1/nodes/n/proxy/plain', {
+      'x-remote-user': 'system:admin',
+      'x-remote-extra-a': 'b',
+      authorization: 'Bearer secret',
+      'x-kept': 'yes',
+    });
+    socket?.destroy();
+    const { headers } = asked.at(-1) as { headers: IncomingMessage['headers'] };
+    expect(headers).toMatchObject({ 'x-kept': 'yes', upgrade: 'SPDY/3.1', connection: 'Upgrade' });
+    expect(JSON.stringify(headers)).not.toMatch(/x-remote|secret/);
+  });
+
   test('need an upgrade', async () => {
     expect((await get(`${PODS}/one/exec?command=x`)).text).toContain('Upgrade request required');
   });
@@ -283,6 +321,16 @@ describe('proxies', () => {
     expect(answer.headers.get('x-from')).toBe('kubelet');
     expect(asked.at(-1)).toMatchObject({ method: 'POST', url: '/teapot/a%2Fb?x=1&y=%20', body: 'tea' });
     expect(asked.at(-1)?.headers['x-forwarded-uri']).toBe(`${PODS}/one:80/proxy/teapot/a%2Fb?x=1&y=%20`);
+  });
+
+  test('do not say who the client says it is, nor what is between it and this server', async () => {
+    const response = await fetch(`${server.url}/api/v1/nodes/n/proxy/a`, {
+      headers: { 'X-Remote-Group': 'system:masters', 'X-Remote-Extra-Key': 'value', 'X-Kept': 'yes' },
+    });
+    await response.text();
+    const { headers } = asked.at(-1) as { headers: IncomingMessage['headers'] };
+    expect(headers['x-kept']).toBe('yes');
+    expect(Object.keys(headers).filter((name) => name.startsWith('x-remote'))).toEqual([]);
   });
 
   test('redirects stay inside', async () => {

@@ -2,10 +2,15 @@
  * Requests passed on to a backend, and its answers passed back: plain ones through node's HTTP client, upgrades byte for
  * byte (k8s.io/apimachinery/pkg/util/proxy/upgradeaware.go).
  */
-import { request as httpRequest, type IncomingHttpHeaders, type IncomingMessage } from 'node:http';
+import {
+  request as httpRequest,
+  STATUS_CODES,
+  type IncomingHttpHeaders,
+  type IncomingMessage,
+} from 'node:http';
 import type { Duplex, Readable } from 'node:stream';
 import { badRequest, serviceUnavailable } from '@k8ts/apimachinery';
-import { errorMessage } from '@k8ts/base';
+import { errorMessage, realClock } from '@k8ts/base';
 import type { RequestContext } from '../request/request-context.ts';
 import type { RawResult, Result, UpgradeResult } from '../request/result.ts';
 import type { Backend } from './dial.ts';
@@ -25,7 +30,14 @@ const NOT_FORWARDED = new Set([
   'trailer',
   'transfer-encoding',
   'upgrade',
+  // Who the client says it is; only an authenticating proxy may, and it has been heard already.
+  'x-remote-group',
+  'x-remote-uid',
+  'x-remote-user',
 ]);
+const IDENTITY_PREFIX = 'x-remote-extra-';
+/** Milliseconds that a client has to leave after its upgrade was declined. */
+const DECLINED_GRACE = 10_000;
 
 export interface ForwardTarget {
   readonly backend: Backend;
@@ -33,6 +45,8 @@ export interface ForwardTarget {
   readonly path: string;
   /** What stands before `path` in this server's URLs; set for proxies, whose redirects are rewritten. */
   readonly prefix?: string;
+  /** In place of what the client sent under these names, which are in lower case. */
+  readonly headers?: Readonly<Record<string, string | string[]>>;
 }
 
 function isUpgrade({ headers }: RequestContext): boolean {
@@ -45,7 +59,7 @@ export function forwardUpgrade(context: RequestContext, target: ForwardTarget): 
   if (!isUpgrade(context)) throw badRequest('Upgrade request required');
   return {
     kind: 'upgrade',
-    accept: (message, socket, head) => void passThrough(message, socket, head, target),
+    accept: (message, socket, head) => void passThrough(context, message, socket, head, target),
   };
 }
 
@@ -102,47 +116,91 @@ function hostOf({ headers }: RequestContext): string {
 /** Sends the request on; resolves with the head of the answer. Rejects with 503 when the backend cannot be reached. */
 export async function send(context: RequestContext, target: ForwardTarget): Promise<IncomingMessage> {
   const { backend, path, prefix } = target;
-  const connection = await dial(backend);
   const { body } = context.init;
-  const headers: Record<string, string | string[]> = { host: backend.authority };
-  for (const [name, value] of Object.entries(context.headers)) {
-    if (value === undefined || NOT_FORWARDED.has(name) || name.startsWith(':')) continue;
-    headers[name] = value;
-  }
+  const isGone = new Promise<never>((_, reject) =>
+    context.init.onAbort(() => reject(serviceUnavailable('the client has gone away'))),
+  );
+  isGone.catch(() => undefined); // nobody need wait for it
+  const dialing = dial(backend);
+  const connection = await Promise.race([dialing, isGone]).catch((error: unknown) => {
+    dialing.then(
+      (late) => late.destroy(),
+      () => undefined,
+    );
+    throw error;
+  });
+  const carriesBody = context.method !== 'GET' && context.method !== 'HEAD';
+  const headers = forwardedHeaders(context, target);
+  if (!carriesBody) delete headers['content-length'];
   headers['x-forwarded-for'] = forwardedFor(context.headers, context.init.remoteAddress);
   if (prefix !== undefined) headers['x-forwarded-uri'] = prefix + path;
   return new Promise((resolve, reject) => {
-    const outgoing = httpRequest({
-      method: context.method,
-      path,
-      headers,
-      createConnection: () => connection,
-    });
-    context.init.onAbort(() => {
-      outgoing.destroy();
+    const fail = (error: unknown): void => {
       connection.destroy();
-    });
-    outgoing.once('response', (response) => {
-      response.once('close', () => connection.destroy());
-      resolve(response);
-    });
-    outgoing.once('error', (error) => {
-      connection.destroy();
-      reject(serviceUnavailable(`error trying to reach service: ${errorMessage(error)}`));
-    });
-    if (body.kind === 'bytes' && context.method !== 'GET' && context.method !== 'HEAD')
-      body.stream().pipe(outgoing);
-    else if (body.kind === 'value' && body.value !== undefined) outgoing.end(JSON.stringify(body.value));
-    else outgoing.end();
+      reject(unreachable(error));
+    };
+    try {
+      const outgoing = httpRequest({
+        method: context.method,
+        path,
+        headers,
+        createConnection: () => connection,
+      });
+      isGone.catch(() => {
+        outgoing.destroy();
+        connection.destroy();
+      });
+      outgoing.once('response', (response) => {
+        response.once('close', () => connection.destroy());
+        resolve(response);
+      });
+      outgoing.once('error', fail);
+      if (body.kind === 'bytes' && carriesBody) body.stream().pipe(outgoing);
+      else if (body.kind === 'value' && body.value !== undefined)
+        outgoing.end(typeof body.value === 'string' ? body.value : JSON.stringify(body.value));
+      else outgoing.end();
+    } catch (error) {
+      fail(error); // a header that cannot be sent
+    }
   });
 }
+
+function forwardedHeaders(
+  { headers }: RequestContext,
+  target: ForwardTarget,
+): Record<string, string | string[]> {
+  const forwarded: Record<string, string | string[]> = { host: target.backend.authority };
+  const named = connectionHeaders(headers);
+  for (const [name, value] of Object.entries(headers)) {
+    if (value === undefined || name.startsWith(':')) continue;
+    if (!isForwarded(name) || named.has(name)) continue;
+    forwarded[name] = value;
+  }
+  return Object.assign(forwarded, target.headers);
+}
+
+function isForwarded(name: string): boolean {
+  return !NOT_FORWARDED.has(name) && !name.startsWith(IDENTITY_PREFIX);
+}
+
+/** What the client names in `Connection` is for its neighbour only. */
+function connectionHeaders({ connection }: IncomingHttpHeaders): ReadonlySet<string> {
+  if (connection === undefined) return NO_NAMES;
+  return new Set(connection.split(',').map((name) => name.trim().toLowerCase()));
+}
+
+const NO_NAMES: ReadonlySet<string> = new Set();
 
 async function dial(backend: Backend): Promise<Duplex> {
   try {
     return await backend.open();
   } catch (error) {
-    throw serviceUnavailable(`error trying to reach service: ${errorMessage(error)}`);
+    throw unreachable(error);
   }
+}
+
+function unreachable(error: unknown): Error {
+  return serviceUnavailable(`error trying to reach service: ${errorMessage(error)}`);
 }
 
 function forwardedFor(headers: IncomingHttpHeaders, address: string): string {
@@ -151,49 +209,112 @@ function forwardedFor(headers: IncomingHttpHeaders, address: string): string {
 }
 
 /**
- * The request head is written again with another path and host; after it, bytes go both ways until one side ends. The
- * backend's answer, accepted or refused, reaches the client as it is.
+ * The request is written again with another path and host. Once the backend has agreed to the other protocol, bytes go both
+ * ways until one side ends. While it has not, nothing more of what the client sends may reach it: a backend that declines
+ * would take that for further requests, on a connection that it trusts (CVE-2018-1002105).
  */
 async function passThrough(
+  context: RequestContext,
   message: IncomingMessage,
   client: Duplex,
   head: Buffer,
-  { backend, path }: ForwardTarget,
+  target: ForwardTarget,
 ): Promise<void> {
+  const fail = (error: unknown): void => refuse(client, `error dialing backend: ${errorMessage(error)}`);
   let upstream: Duplex;
   try {
-    upstream = await backend.open();
+    upstream = await target.backend.open();
   } catch (error) {
-    refuse(client, `error dialing backend: ${errorMessage(error)}`);
+    fail(error);
     return;
   }
   const end = (): void => {
     upstream.destroy();
     client.destroy();
   };
-  upstream.on('error', end);
+  upstream.on('error', () => undefined); // the request is told, or 'close' follows
   client.on('error', end);
-  upstream.once('close', () => client.end());
   client.once('close', () => upstream.destroy());
-  upstream.write(requestHead(message, path, backend.authority));
-  if (head.length > 0) upstream.write(head);
-  client.pipe(upstream);
-  upstream.pipe(client);
+  if (client.destroyed) {
+    upstream.destroy();
+    return;
+  }
+  try {
+    const outgoing = httpRequest({
+      method: context.method,
+      path: target.path,
+      headers: upgradeHeaders(context, message, target),
+      createConnection: () => upstream,
+    });
+    outgoing.once('error', (error) => {
+      upstream.destroy();
+      fail(error);
+    });
+    outgoing.once('response', (response) => decline(response, client));
+    outgoing.once('upgrade', (response: IncomingMessage, socket: Duplex, early: Buffer) => {
+      socket.on('error', end);
+      socket.once('close', () => client.end());
+      client.write(responseHead(response, response.rawHeaders));
+      if (early.length > 0) client.write(early);
+      if (head.length > 0) socket.write(head);
+      client.pipe(socket);
+      socket.pipe(client);
+    });
+    outgoing.end();
+  } catch (error) {
+    upstream.destroy();
+    fail(error); // a header that cannot be sent
+  }
 }
 
-function requestHead(message: IncomingMessage, path: string, authority: string): string {
-  let text = `${message.method} ${path} HTTP/1.1\r\nHost: ${authority}\r\n`;
-  const { rawHeaders } = message;
+/** As the client sent them, repeated ones apart, without what the steps before have used up. */
+function upgradeHeaders(
+  { headers }: RequestContext,
+  { rawHeaders, socket }: IncomingMessage,
+  target: ForwardTarget,
+): Record<string, string | string[]> {
+  const forwarded: Record<string, string | string[]> = {};
   for (let at = 0; at + 1 < rawHeaders.length; at += 2) {
-    const name = rawHeaders[at] as string;
-    const lower = name.toLowerCase();
-    if (lower === 'host' || lower === 'authorization') continue;
+    const name = (rawHeaders[at] as string).toLowerCase();
     let value = rawHeaders[at + 1] as string;
-    if (lower === 'sec-websocket-protocol') value = withoutBearer(value);
-    if (value !== '') text += `${name}: ${value}\r\n`;
+    if (headers[name] === undefined || name === 'content-length') continue;
+    if (!isForwarded(name) && name !== 'upgrade') continue;
+    if (name === 'sec-websocket-protocol') value = withoutBearer(value);
+    if (value === '') continue;
+    const known = forwarded[name];
+    forwarded[name] = known === undefined ? value : [known, value].flat();
   }
-  const { remoteAddress } = message.socket;
-  return `${text}X-Forwarded-For: ${forwardedFor(message.headers, remoteAddress ?? '')}\r\n\r\n`;
+  return {
+    ...forwarded,
+    host: target.backend.authority,
+    connection: 'Upgrade',
+    'x-forwarded-for': forwardedFor(headers, socket.remoteAddress ?? ''),
+    ...target.headers,
+  };
+}
+
+/** The backend's answer reaches the client, whose connection ends with it. */
+function decline(response: IncomingMessage, client: Duplex): void {
+  const headers = ['Connection', 'close'];
+  const { rawHeaders } = response;
+  for (let at = 0; at + 1 < rawHeaders.length; at += 2)
+    if (!NOT_FORWARDED.has((rawHeaders[at] as string).toLowerCase()))
+      headers.push(rawHeaders[at] as string, rawHeaders[at + 1] as string);
+  client.write(responseHead(response, headers));
+  client.resume(); // what it sends now is for nobody
+  client.once('finish', () => {
+    const cancel = realClock.setTimeout(() => client.destroy(), DECLINED_GRACE);
+    client.once('close', cancel);
+  });
+  response.once('error', () => client.destroy());
+  response.pipe(client);
+}
+
+function responseHead({ statusCode = 502 }: IncomingMessage, rawHeaders: readonly string[]): string {
+  let text = `HTTP/1.1 ${statusCode} ${STATUS_CODES[statusCode] ?? ''}\r\n`;
+  for (let at = 0; at + 1 < rawHeaders.length; at += 2)
+    text += `${rawHeaders[at] as string}: ${rawHeaders[at + 1] as string}\r\n`;
+  return `${text}\r\n`;
 }
 
 /** Browsers send their token as a subprotocol; it is for this server only. */

@@ -4,6 +4,7 @@ import { connect as connectTls } from 'node:tls';
 import { corev1, type admissionregistrationv1 } from '@k8ts/api';
 import { goQuote } from '@k8ts/apimachinery';
 import { errorMessage, realClock } from '@k8ts/base';
+import { connectionError } from '../../connect/connection-error.ts';
 import type { ObjectReader } from '../../object-reader.ts';
 
 type ClientConfig = admissionregistrationv1.WebhookClientConfig;
@@ -164,27 +165,6 @@ function post(
     });
     request.end(body);
   });
-}
-
-function connectionError(
-  error: Error & { readonly code?: string; readonly address?: string; readonly port?: number },
-): string {
-  const { code, address, port } = error;
-  const to = `${address}:${port}`;
-  switch (code) {
-    case 'ECONNREFUSED':
-      return `dial tcp ${to}: connect: connection refused`;
-    case 'EHOSTUNREACH':
-      return `dial tcp ${to}: connect: no route to host`;
-    case 'ENOTFOUND':
-      return `dial tcp: lookup ${(error as { hostname?: string }).hostname ?? ''}: no such host`;
-    case 'UNABLE_TO_VERIFY_LEAF_SIGNATURE':
-    case 'SELF_SIGNED_CERT_IN_CHAIN':
-    case 'DEPTH_ZERO_SELF_SIGNED_CERT':
-      return 'tls: failed to verify certificate: x509: certificate signed by unknown authority';
-    default:
-      return errorMessage(error);
-  }
 }
 
 /** As client-go words the answers of a server that is no API server. */
