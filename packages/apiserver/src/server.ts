@@ -74,14 +74,12 @@ const NOT_FROZEN = (): void => undefined;
 export async function createApiServer(
   given: ApiServerOptions | ((objects: ObjectReader) => ApiServerOptions),
 ): Promise<ApiServer> {
-  const options: ApiServerOptions =
-    typeof given === 'function'
-      ? given({
-          get: (type, namespace, name) => registry.lookUp(type, namespace, name),
-          list: (type, namespace) => registry.lookUpAll(type, namespace),
-          version: (type) => registry.version(type),
-        })
-      : given;
+  const objects: ObjectReader = {
+    get: (type, namespace, name) => registry.lookUp(type, namespace, name),
+    list: (type, namespace) => registry.lookUpAll(type, namespace),
+    version: (type) => registry.version(type),
+  };
+  const options: ApiServerOptions = typeof given === 'function' ? given(objects) : given;
   const clock = options.clock ?? realClock;
   const logger = options.logger ?? silentLogger;
   const random = options.random ?? systemRandom;
@@ -128,7 +126,17 @@ export async function createApiServer(
         }),
     },
   };
-  const server = new Server({ options, clock, logger, metrics, scope, registry, services, feed });
+  const server = new Server({
+    options,
+    clock,
+    logger,
+    metrics,
+    scope,
+    registry,
+    objects,
+    services,
+    feed,
+  });
   server.startHooks();
   return server;
 }
@@ -140,6 +148,7 @@ interface ServerParts {
   readonly metrics: Metrics;
   readonly scope: Scope;
   readonly registry: ResourceRegistry;
+  readonly objects: ObjectReader;
   readonly services: RegistryServices;
   readonly feed: StoreFeed;
 }
@@ -234,7 +243,7 @@ class Server implements ApiServer {
   }
 
   startHooks(): void {
-    const { options, scope, clock, logger, registry, services } = this.#parts;
+    const { options, scope, clock, logger, metrics, registry, objects, services } = this.#parts;
     const hooks = options.postStartHooks ?? [];
     for (const { name } of hooks) this.#hooksDone.set(name, false);
     const run = async (): Promise<void> => {
@@ -242,6 +251,8 @@ class Server implements ApiServer {
         await hook.run({
           registry: this.registry,
           customResources: registry,
+          objects,
+          metrics,
           transport: this.transportFor(APISERVER_USER),
           clock,
           random: services.random,
@@ -291,7 +302,7 @@ class Server implements ApiServer {
     }));
     const informers: HealthCheck = {
       name: 'informer-sync',
-      check: () => ([...registry.storages()].every(({ cache }) => cache.loaded) ? undefined : 'not loaded'),
+      check: () => (registry.isLoaded ? undefined : 'not loaded'),
     };
     const shutdown: HealthCheck = {
       name: 'shutdown',

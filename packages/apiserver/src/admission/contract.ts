@@ -37,12 +37,32 @@ export interface AdmissionVersions {
   readonly requested: ResourceType<KubeObject>;
   /** The same objects in other groups or versions, without `requested`. */
   readonly equivalents: readonly ResourceType<KubeObject>[];
+  /**
+   * Before objects are shown in a version that a webhook converts; good until they change. Rejects with a StatusError. Absent:
+   * nobody need be asked.
+   */
+  prepare?(objects: readonly (KubeObject | undefined)[], type: ResourceType<KubeObject>): Promise<void>;
   /** `object` or `oldObject` as `type` shows it. */
   show(object: KubeObject, type: ResourceType<KubeObject>): KubeObject;
   /** The schema of objects so shown; absent: that of the built-in kind. */
   schema?(type: ResourceType<KubeObject>): Schema | undefined;
   /** What another has made of an object that was shown so: in normal form, with defaults, private to this request. */
-  take(shown: unknown, type: ResourceType<KubeObject>): Draft<KubeObject>;
+  take(shown: unknown, type: ResourceType<KubeObject>): Draft<KubeObject> | Promise<Draft<KubeObject>>;
+}
+
+/** Makes the objects of a request ready to be shown in these versions. Undefined: they are. */
+export function prepareVersions(
+  { object, oldObject, versions }: AdmissionAttributes,
+  types: readonly ResourceType<KubeObject>[],
+): Promise<void> | undefined {
+  if (versions.prepare === undefined) return undefined;
+  const others = [...new Set(types)].filter((type) => type !== versions.requested);
+  if (others.length === 0) return undefined;
+  const prepare = versions.prepare.bind(versions);
+  return others.reduce<Promise<void>>(
+    (before, type) => before.then(() => prepare([object, oldObject], type)),
+    Promise.resolve(),
+  );
 }
 
 export interface Reinvocation {

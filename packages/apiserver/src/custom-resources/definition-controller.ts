@@ -13,6 +13,7 @@ import {
   type WorkQueue,
 } from '@k8ts/client';
 import type { RegistryAccess } from '../registry/special-subresources.ts';
+import { webhookConverter, type ConversionServices } from './conversion/webhook-converter.ts';
 import { compileCustomResource, type CustomResource } from './custom-resource.ts';
 import {
   conditionOf,
@@ -39,6 +40,7 @@ export interface CustomResources {
 export interface DefinitionControllerOptions {
   readonly registry: RegistryAccess;
   readonly customResources: CustomResources;
+  readonly conversion: ConversionServices;
   readonly transport: Transport;
   readonly clock: Clock;
   readonly random: Random;
@@ -59,7 +61,7 @@ export function runDefinitionController(options: DefinitionControllerOptions): D
   const informers = createInformerFactory({ client, clock, random, logger });
   const informer = informers.of(definitions);
   const queue = createWorkQueue({ clock });
-  const reconciler = new Reconciler(registry, customResources, queue, clock);
+  const reconciler = new Reconciler(registry, customResources, options.conversion, queue, clock);
   const enqueue = ({ metadata }: Definition): void => queue.add(metadata.name);
   informer.addHandler({
     added: enqueue,
@@ -114,14 +116,22 @@ export function runDefinitionController(options: DefinitionControllerOptions): D
 class Reconciler {
   readonly #registry: RegistryAccess;
   readonly #customResources: CustomResources;
+  readonly #conversion: ConversionServices;
   readonly #queue: WorkQueue;
   readonly #clock: Clock;
   /** What is served of each definition, to know when that changes. */
   readonly #installed = new Map<string, { readonly served: string; readonly resource: CustomResource }>();
 
-  constructor(registry: RegistryAccess, customResources: CustomResources, queue: WorkQueue, clock: Clock) {
+  constructor(
+    registry: RegistryAccess,
+    customResources: CustomResources,
+    conversion: ConversionServices,
+    queue: WorkQueue,
+    clock: Clock,
+  ) {
     this.#registry = registry;
     this.#customResources = customResources;
+    this.#conversion = conversion;
     this.#queue = queue;
     this.#clock = clock;
   }
@@ -160,7 +170,9 @@ class Reconciler {
     const served = JSON.stringify([spec, status?.acceptedNames, metadata.uid]);
     const installed = this.#installed.get(metadata.name);
     if (installed?.served !== served) {
-      const resource = compileCustomResource(definition);
+      const convert =
+        spec.conversion?.strategy === 'Webhook' ? webhookConverter(definition, this.#conversion) : undefined;
+      const resource = compileCustomResource(definition, convert);
       this.#customResources.install(resource);
       this.#installed.set(metadata.name, { served, resource });
     } else if (metadata.deletionTimestamp !== undefined) installed.resource.terminate();

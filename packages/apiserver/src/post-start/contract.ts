@@ -1,6 +1,7 @@
-import type { Clock, Logger, Random } from '@k8ts/base';
+import type { Clock, Logger, Metrics, Random } from '@k8ts/base';
 import type { Transport } from '@k8ts/client';
 import type { CustomResources } from '../custom-resources/definition-controller.ts';
+import type { ObjectReader } from '../object-reader.ts';
 import type { RegistryAccess } from '../registry/special-subresources.ts';
 
 /** What a server sees to once it answers: that objects are there without which a cluster is none. */
@@ -14,6 +15,8 @@ export interface PostStartHook {
 export interface PostStartContext {
   readonly registry: RegistryAccess;
   readonly customResources: CustomResources;
+  readonly objects: ObjectReader;
+  readonly metrics: Metrics;
   /** As the server itself. */
   readonly transport: Transport;
   readonly clock: Clock;

@@ -1,3 +1,4 @@
+import { createWebhookClient } from '../admission/webhooks/webhook-client.ts';
 import { runDefinitionController } from '../custom-resources/definition-controller.ts';
 import type { PostStartHook } from './contract.ts';
 
@@ -5,7 +6,12 @@ import type { PostStartHook } from './contract.ts';
 export const customResourcesHook: PostStartHook = {
   name: 'crd-informer-synced',
   async run(context) {
-    const { synced, done } = runDefinitionController(context);
+    const client = createWebhookClient(context.objects);
+    context.signal.addEventListener('abort', () => client.close(), { once: true });
+    const { synced, done } = runDefinitionController({
+      ...context,
+      conversion: { client, metrics: context.metrics },
+    });
     context.background(done);
     await synced;
   },

@@ -168,7 +168,7 @@ export async function create(
   wipeSystemFields(metadata);
   ensureNamespace(metadata, scope.namespace);
   dedupOwnerReferences(metadata, false, scope.warn);
-  manageUpdate(fieldManagement(handlers, served, context, options), undefined, draft);
+  await manageUpdate(fieldManagement(handlers, served, context, options), undefined, draft);
   const written = await createObject(scopeForNew(scope, metadata.name), draft);
   return writtenResult(served, written, 201);
 }
@@ -201,10 +201,10 @@ export async function update(
   const uid = metadata.uid ?? '';
   const management = fieldManagement(handlers, served, context, options);
   const outcome = await updateObject(scope, {
-    draft: (old) => {
+    draft: async (old) => {
       const draft = first ?? decodeObject(served, body, options, context);
       first = undefined;
-      manageUpdate(management, old?.object, draft);
+      await manageUpdate(management, old?.object, draft);
       return draft;
     },
     allowCreate: scope.subresource === '' && served.strategy?.allowCreateOnUpdate === true,
@@ -238,9 +238,9 @@ export async function patch(
   const warn = (message: string): void => context.warn(message);
   const strictErrors = options.fieldValidation === 'Ignore' ? [] : read.strictErrors;
 
-  const patched = (old: ObjectRecord | undefined): Draft<KubeObject> => {
+  const patched = async (old: ObjectRecord | undefined): Promise<Draft<KubeObject>> => {
     if (type === 'apply') {
-      const applied = manageApply(management, old?.object, read.value, options.force === true);
+      const applied = await manageApply(management, old?.object, read.value, options.force === true);
       if (strictErrors.length > 0 && options.fieldValidation === 'Strict')
         throw badRequest(`error strict decoding YAML: ${strictErrors.join(', ')}`);
       for (const error of strictErrors) warn(error);
@@ -253,13 +253,13 @@ export async function patch(
       served,
       decodePatched(result, live, expected, options.fieldValidation, strictErrors, warn),
     );
-    manageUpdate(management, old.object, draft);
+    await manageUpdate(management, old.object, draft);
     return draft;
   };
 
   const outcome = await updateObject(scope, {
-    draft: (old) => {
-      const draft = patched(old);
+    draft: async (old) => {
+      const draft = await patched(old);
       if (old === undefined && (draft.metadata.uid ?? '') !== '')
         throw conflict(
           served.groupResource,

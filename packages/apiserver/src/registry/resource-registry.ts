@@ -41,6 +41,8 @@ export class ResourceRegistry {
   readonly #infos = new Map<string, ResourceInfo>();
   readonly #byGroupVersion = new Map<string, ResourceInfo[]>();
   readonly #storages = new Map<string, ResourceStorage>();
+  /** Of custom resources, by the name of their definition. */
+  readonly #customStorages = new Map<string, ReadonlySet<ResourceStorage>>();
   readonly #equivalents = new Map<string, ServedResource[]>();
   readonly #special = new Map<string, SpecialHandler>();
 
@@ -98,27 +100,44 @@ export class ResourceRegistry {
    */
   install(resource: CustomResource): void {
     this.#uninstall(resource.name);
-    const { info, strategy, schema } = resource.storage;
+    const { info, schema } = resource.storage;
     if (this.#storages.has(storageKeyOf(info))) return; // a built-in kind keeps its name
     this.#custom.set(resource.name, resource);
-    const storage = new ResourceStorage(
-      info,
-      { ...strategy, selectableFields: resource.selectableFields },
-      (object) => resource.upgrade(object),
-      this.#storageContext,
-      true,
-    );
-    this.#storages.set(storageKeyOf(info), storage);
+    const storages = this.#storagesOf(resource);
+    this.#storages.set(storageKeyOf(info), storages.get(info.version) as ResourceStorage);
+    this.#customStorages.set(resource.name, new Set(storages.values()));
     const equivalents: ServedResource[] = [];
     for (const version of resource.served) {
       if (this.#isBuiltin(version.info)) continue;
+      const storage = storages.get(version.info.version) as ResourceStorage;
+      const storageSchema = version.webhook === undefined ? schema : version.schema;
       this.#infos.set(rowKey(version.info), version.info);
       this.#served.set(
         rowKey(version.info),
-        createCustomServedResource(version, storage, schema, equivalents),
+        createCustomServedResource(version, storage, storageSchema, equivalents),
       );
     }
     this.#customChanged();
+  }
+
+  /** By version: one for all, unless a webhook stands between them. Then each has what the store holds in its own form. */
+  #storagesOf(resource: CustomResource): ReadonlyMap<string, ResourceStorage> {
+    const { storage: main, served } = resource;
+    const make = (version: CustomResourceVersion, strategy: Strategy<KubeObject>): ResourceStorage =>
+      new ResourceStorage(
+        version.info,
+        strategy,
+        (object) => resource.upgrade(object, version),
+        this.#storageContext,
+        true,
+        version.webhook,
+      );
+    const versions = new Map([main, ...served].map((version) => [version.info.version, version]));
+    const shared =
+      main.webhook === undefined
+        ? make(main, { ...main.strategy, selectableFields: resource.selectableFields })
+        : undefined;
+    return new Map([...versions].map(([name, version]) => [name, shared ?? make(version, version.strategy)]));
   }
 
   /** The custom resource is served no more; what is stored stays. */
@@ -152,9 +171,9 @@ export class ResourceRegistry {
     const resource = this.#custom.get(name);
     if (resource === undefined) return;
     this.#custom.delete(name);
-    const key = storageKeyOf(resource.storage.info);
-    this.#storages.get(key)?.cache.close();
-    this.#storages.delete(key);
+    for (const storage of this.#customStorages.get(name) ?? []) storage.cache.close();
+    this.#customStorages.delete(name);
+    this.#storages.delete(storageKeyOf(resource.storage.info));
     for (const { info } of resource.served) {
       if (this.#isBuiltin(info)) continue;
       this.#infos.delete(rowKey(info));
@@ -221,7 +240,17 @@ export class ResourceRegistry {
   }
 
   storages(): Iterable<ResourceStorage> {
-    return this.#storages.values();
+    return new Set([...this.#storages.values(), ...this.#allCustomStorages()]);
+  }
+
+  /** What is built in has been read. Custom resources are read when somebody asks for them, if they can be. */
+  get isLoaded(): boolean {
+    const custom = new Set(this.#allCustomStorages());
+    return [...this.#storages.values()].every((storage) => custom.has(storage) || storage.cache.loaded);
+  }
+
+  *#allCustomStorages(): Generator<ResourceStorage> {
+    for (const storages of this.#customStorages.values()) yield* storages;
   }
 
   /** What strategies read: the newest state that this server knows. */
@@ -248,7 +277,11 @@ export class ResourceRegistry {
   #loaded(type: ResourceType<KubeObject>): ResourceStorage {
     const storage = this.storage(type);
     if (storage === undefined) throw new Error(`${type.resource} is not a stored resource`);
-    if (!storage.cache.loaded) throw serviceUnavailable(`storage is (re)initializing`);
+    if (!storage.cache.loaded) {
+      // Nobody may have asked for this custom resource before. Who comes again will find it.
+      storage.cache.load().catch(() => undefined);
+      throw serviceUnavailable(`storage is (re)initializing`);
+    }
     return storage;
   }
 

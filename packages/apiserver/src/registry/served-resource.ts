@@ -32,6 +32,11 @@ export interface ServedResource {
   readonly equivalents: readonly ServedResource[];
   /** How a value becomes an object of this version. Absent: from the tables, as built-in kinds. */
   readonly normalize: ((value: unknown) => Normalized) | undefined;
+  /**
+   * An object of this version in one of its equivalents, where that takes asking a webhook; `storage` is of this version
+   * alone then, and `conversion` undefined. Rejects with a StatusError.
+   */
+  readonly convert: ((object: KubeObject, to: ServedResource) => Promise<KubeObject>) | undefined;
 }
 
 /** Is added to `equivalents`. */
@@ -59,6 +64,7 @@ export function createServedResource(
     storageSchema: () => schemaFor(storage.info),
     equivalents,
     normalize: undefined,
+    convert: undefined,
   };
   equivalents.push(served);
   return served;
@@ -66,11 +72,12 @@ export function createServedResource(
 
 /** A version of a custom resource: its rules and its shape are its own. */
 export function createCustomServedResource(
-  { info, strategy, schema, normalize, conversion }: CustomResourceVersion,
+  version: CustomResourceVersion,
   storage: ResourceStorage,
   storageSchema: Schema,
   equivalents: ServedResource[],
 ): ServedResource {
+  const { info, strategy, schema, normalize, conversion, webhook } = version;
   const apiVersion = apiVersionOf(info);
   const isStorageVersion = info.version === storage.info.version;
   const served: ServedResource = {
@@ -86,6 +93,8 @@ export function createCustomServedResource(
     storageSchema: () => storageSchema,
     equivalents,
     normalize,
+    convert:
+      webhook === undefined ? undefined : (object, to) => webhook.convert(object, apiVersionOf(to.info)),
   };
   equivalents.push(served);
   return served;

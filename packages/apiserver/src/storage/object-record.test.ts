@@ -9,6 +9,7 @@ const family: RecordFamily = {
   selectableFields: () => ({ 'spec.x': 'y' }),
   upgrade: (object) => ({ ...object, apiVersion: 'apps/v1', kind: 'Deployment' }),
   upgradeAll: false,
+  isForeign: false,
   freeze: (object) => Object.freeze(object),
 };
 

@@ -18,6 +18,8 @@ export interface RecordFamily {
   readonly upgrade: (object: KubeObject) => KubeObject;
   /** Those in the storage version are prepared too: the schema of custom resources may be newer than their objects. */
   readonly upgradeAll: boolean;
+  /** Objects are stored in another version than this one, so whatever is found in this one is old. */
+  readonly isForeign: boolean;
   readonly freeze: (object: KubeObject) => void;
 }
 
@@ -79,7 +81,7 @@ export class ObjectRecord {
     const isAsEncoded = isEncodedAs(family.encoding, stored);
     const isCurrent = isAsEncoded && (!family.upgradeAll || object !== undefined);
     const current = isCurrent ? stored : upgradeStored(family, stored);
-    const isStale = !isAsEncoded || (!isCurrent && !sameBytes(current, stored));
+    const isStale = family.isForeign || !isAsEncoded || (!isCurrent && !sameBytes(current, stored));
     const record = new ObjectRecord(family, key, namespace, name, revision, current, false, isStale);
     if (object !== undefined) {
       (object.metadata as { resourceVersion?: string }).resourceVersion = String(revision);
@@ -87,6 +89,20 @@ export class ObjectRecord {
       record.#object = new WeakRef(object);
     }
     return record;
+  }
+
+  /** `object` is what somebody has made of what is stored in another version; nobody else's. */
+  static converted(
+    family: RecordFamily,
+    key: string,
+    namespace: string,
+    name: string,
+    revision: number,
+    object: KubeObject,
+    isStale: boolean,
+  ): ObjectRecord {
+    const bytes = encodeStored(family.encoding, object);
+    return new ObjectRecord(family, key, namespace, name, revision, bytes, false, isStale);
   }
 
   /** Bytes of its served form, roughly. */

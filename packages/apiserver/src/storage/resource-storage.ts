@@ -11,6 +11,7 @@ import {
   UnavailableError,
   UnknownOutcomeError,
   type CommitResult,
+  type KeyValue,
   type Store,
 } from '@k8ts/store';
 import type { Strategy } from '../registry/contract.ts';
@@ -19,6 +20,7 @@ import { keySegment, registryPrefix, WatchCache } from '../watch-cache/watch-cac
 import type { LeaseBuckets } from './lease-buckets.ts';
 import { createObjectEncoding, encodeStored, type ObjectEncoding } from './object-encoding.ts';
 import type { ObjectRecord, RecordFamily } from './object-record.ts';
+import { RecordReader, type StoredConversion } from './record-reader.ts';
 
 export interface StorageContext {
   readonly store: Store;
@@ -46,6 +48,11 @@ export class ResourceStorage {
   readonly prefix: string;
   readonly groupResource: GroupResource;
   readonly #context: StorageContext;
+  readonly #reader: RecordReader;
+  /** Only where conversion takes asking somebody: such versions of a resource have storages of their own. */
+  readonly #conversion: StoredConversion | undefined;
+  /** What the store held when a record was read that is shown in another version. */
+  readonly #sources = new WeakMap<ObjectRecord, Uint8Array>();
 
   constructor(
     info: ResourceInfo,
@@ -53,10 +60,12 @@ export class ResourceStorage {
     upgrade: (object: KubeObject) => KubeObject,
     context: StorageContext,
     upgradeAll = false,
+    conversion?: StoredConversion,
   ) {
     this.info = info;
     this.strategy = strategy;
     this.#context = context;
+    this.#conversion = conversion;
     this.groupResource = { group: info.group, resource: info.resource };
     this.encoding = createObjectEncoding(apiVersionOf(info), info.kind);
     this.prefix = registryPrefix(info.group, info.resource);
@@ -65,12 +74,13 @@ export class ResourceStorage {
       selectableFields: strategy?.selectableFields,
       upgrade,
       upgradeAll,
+      isForeign:
+        conversion !== undefined && conversion.storedEncoding.apiVersion !== this.encoding.apiVersion,
       freeze: context.freeze,
     };
+    this.#reader = new RecordReader(family, this.prefix, info.namespaced, conversion);
     this.cache = new WatchCache({
-      family,
-      prefix: this.prefix,
-      namespaced: info.namespaced,
+      reader: this.#reader,
       feed: context.feed,
       clock: context.clock,
       logger: context.logger,
@@ -90,30 +100,59 @@ export class ResourceStorage {
     return records.range(start, prefixEnd(start));
   }
 
-  /** The newest state: from the cache where that is never behind, else from the store. */
+  /** Objects are stored as this version shows them. */
+  get #isStored(): boolean {
+    return !this.#reader.family.isForeign;
+  }
+
+  /**
+   * The newest state: from the cache where that is never behind, else from the store. A version that is not the stored one
+   * is converted anew each time.
+   */
   get(namespace: string, name: string): ObjectRecord | undefined | Promise<ObjectRecord | undefined> {
     const key = this.key(namespace, name);
-    if (!this.#context.store.exclusive) return this.getFromStore(key);
     const { cache } = this;
-    if (cache.loaded) return cache.records.get(key);
+    if (!this.#context.store.exclusive || !this.#isStored) return this.getFromStore(key);
+    if (cache.isCurrent) return cache.records.get(key);
+    // One object that cannot be converted must not stand before all the others.
+    if (this.#conversion !== undefined) return this.getFromStore(key);
     return cache.load().then(() => cache.records.get(key));
   }
 
   async getFromStore(key: string): Promise<ObjectRecord | undefined> {
     const kv = await this.#guard('get', () => this.#context.store.get(key));
-    return kv === undefined ? undefined : this.cache.recordOf(kv);
+    return kv === undefined ? undefined : this.#read(kv);
+  }
+
+  async #read(kv: KeyValue): Promise<ObjectRecord> {
+    if (this.#isStored && !this.#reader.mustConvert(kv)) return this.#reader.read(kv);
+    const [record] = (await this.#reader.readAll([kv])) as [ObjectRecord];
+    this.#sources.set(record, kv.value);
+    return record;
   }
 
   /** `LostRace` when the key is taken. */
   create(key: string, object: Draft<KubeObject>): Promise<ObjectRecord | LostRace> {
+    if (!this.#isStored) return this.#convertAndPut(key, undefined, object);
     return this.#put(key, 0, object, encodeStored(this.encoding, object));
   }
 
   /** Gives the old record back when nothing would change; `LostRace` when `old` is no longer the newest. */
   update(old: ObjectRecord, object: Draft<KubeObject>): ObjectRecord | Promise<ObjectRecord | LostRace> {
+    if (!this.#isStored) return this.#convertAndPut(old.key, old, object);
     const stored = encodeStored(this.encoding, object);
     if (old.isStoredAs(stored)) return old;
     return this.#put(old.key, old.revision, object, stored);
+  }
+
+  /** What a write of this object would answer, for dry runs: conversion may lose something, or refuse. */
+  preview(object: KubeObject): KubeObject | Promise<KubeObject> {
+    const conversion = this.#conversion;
+    if (conversion === undefined || this.#isStored) return object;
+    return conversion
+      .toStored(unversioned(object))
+      .then((stored) => conversion.fromStored([stored]))
+      .then(([shown]) => withVersionOf(object, shown as KubeObject));
   }
 
   /** Gives the last state, at the revision of its removal. */
@@ -125,6 +164,21 @@ export class ResourceStorage {
       }),
     );
     return result.succeeded ? old.at(result.revision) : this.#lost(result);
+  }
+
+  /** The answer is what the store has been given, converted back. */
+  async #convertAndPut(
+    key: string,
+    old: ObjectRecord | undefined,
+    object: KubeObject,
+  ): Promise<ObjectRecord | LostRace> {
+    const conversion = this.#conversion as StoredConversion;
+    const converted = await conversion.toStored(unversioned(object));
+    const stored = encodeStored(conversion.storedEncoding, converted);
+    const source = old === undefined ? undefined : this.#sources.get(old);
+    if (old !== undefined && source !== undefined && stored.equals(source)) return old;
+    const result = await this.#commit(key, old?.revision ?? 0, stored, this.strategy?.timeToLive);
+    return result.succeeded ? this.#read(written(key, stored, result.revision)) : this.#lost(result);
   }
 
   async #put(
@@ -141,17 +195,8 @@ export class ResourceStorage {
       if (!result.succeeded) return this.#lost(result);
       const cached = cache.loaded ? cache.records.get(key) : undefined;
       if (cached?.revision === result.revision) return cached;
-      return cache.recordOf(
-        {
-          key,
-          value: stored,
-          createRevision: result.revision,
-          modRevision: result.revision,
-          version: 1,
-        },
-        // The cache may have taken the object for another revision meanwhile; this record parses its own.
-        undefined,
-      );
+      // The cache may have taken the object for another revision meanwhile; this record parses its own.
+      return this.#reader.read(written(key, stored, result.revision));
     } finally {
       finished();
     }
@@ -183,11 +228,12 @@ export class ResourceStorage {
     });
   }
 
-  #lost(result: CommitResult & { readonly succeeded: false }): LostRace {
+  async #lost(result: CommitResult & { readonly succeeded: false }): Promise<LostRace> {
     const current = result.current[0];
     if (current === undefined) return new LostRace(undefined);
     const cached = this.cache.loaded ? this.cache.records.get(current.key) : undefined;
-    return new LostRace(cached?.revision === current.modRevision ? cached : this.cache.recordOf(current));
+    const isKnown = this.#isStored && cached?.revision === current.modRevision;
+    return new LostRace(isKnown ? cached : await this.#read(current));
   }
 
   async #guard<T>(operation: string, action: () => Promise<T>): Promise<T> {
@@ -197,6 +243,22 @@ export class ResourceStorage {
       throw storeError(this.groupResource, operation, error);
     }
   }
+}
+
+function written(key: string, value: Uint8Array, revision: number): KeyValue {
+  return { key, value, createRevision: revision, modRevision: revision, version: 1 };
+}
+
+/** As it is stored: without resource version. */
+function unversioned(object: KubeObject): KubeObject {
+  const { resourceVersion: _, ...metadata } = object.metadata;
+  return { ...object, metadata };
+}
+
+function withVersionOf({ metadata: { resourceVersion } }: KubeObject, object: KubeObject): KubeObject {
+  return resourceVersion === undefined
+    ? object
+    : { ...object, metadata: { ...object.metadata, resourceVersion } };
 }
 
 /** What clients hear of a store that fails; everything else is passed through (and becomes a 500). */

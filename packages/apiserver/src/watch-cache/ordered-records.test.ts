@@ -9,6 +9,7 @@ const family: RecordFamily = {
   selectableFields: undefined,
   upgrade: (object) => object,
   upgradeAll: false,
+  isForeign: false,
   freeze: () => undefined,
 };
 

@@ -22,7 +22,8 @@ export class StoreFeed implements AsyncDisposable {
   readonly store: Store;
   readonly #clock: Clock;
   readonly #logger: Logger;
-  readonly #subscribers = new Map<string, FeedSubscriber>();
+  /** By prefix; several where versions of a resource are cached apart. */
+  readonly #subscribers = new Map<string, readonly FeedSubscriber[]>();
   #revision = 0;
   #watch: WatchHandle | undefined;
   #closed = false;
@@ -55,11 +56,14 @@ export class StoreFeed implements AsyncDisposable {
 
   /** `prefix` is two or three segments below the root and ends in a slash: `/registry/pods/`. */
   subscribe(prefix: string, subscriber: FeedSubscriber): void {
-    this.#subscribers.set(prefix, subscriber);
+    const others = this.#subscribers.get(prefix) ?? [];
+    if (!others.includes(subscriber)) this.#subscribers.set(prefix, [...others, subscriber]);
   }
 
   unsubscribe(prefix: string, subscriber: FeedSubscriber): void {
-    if (this.#subscribers.get(prefix) === subscriber) this.#subscribers.delete(prefix);
+    const left = (this.#subscribers.get(prefix) ?? []).filter((other) => other !== subscriber);
+    if (left.length > 0) this.#subscribers.set(prefix, left);
+    else this.#subscribers.delete(prefix);
   }
 
   /** Resolves to true once `revision` was handed over, to false if that did not happen within `timeout` milliseconds. */
@@ -138,7 +142,7 @@ export class StoreFeed implements AsyncDisposable {
         if (this.#closed) return;
         this.#advance(Math.max(this.#revision, revision));
         this.#open();
-        for (const subscriber of this.#subscribers.values()) subscriber.onGap();
+        for (const subscriber of [...this.#subscribers.values()].flat()) subscriber.onGap();
       },
       () => this.#ended(error),
     );
@@ -156,23 +160,27 @@ export class StoreFeed implements AsyncDisposable {
   /** Consecutive events of one resource go together, nearly always all of them. */
   #dispatch(events: readonly StoreEvent[], revision: number): void {
     let from = 0;
-    let current = this.#subscriberOf(events[0]?.kv.key ?? '');
+    let current = this.#subscribersOf(events[0]?.kv.key ?? '');
     for (let at = 1; at < events.length; at++) {
-      const next = this.#subscriberOf((events[at] as StoreEvent).kv.key);
+      const next = this.#subscribersOf((events[at] as StoreEvent).kv.key);
       if (next === current) continue;
-      current?.onEvents(events.slice(from, at), (events[at - 1] as StoreEvent).kv.modRevision);
+      const until = (events[at - 1] as StoreEvent).kv.modRevision;
+      for (const subscriber of current) subscriber.onEvents(events.slice(from, at), until);
       from = at;
       current = next;
     }
-    current?.onEvents(from === 0 ? events : events.slice(from), revision);
+    const rest = from === 0 ? events : events.slice(from);
+    for (const subscriber of current) subscriber.onEvents(rest, revision);
   }
 
-  #subscriberOf(key: string): FeedSubscriber | undefined {
+  #subscribersOf(key: string): readonly FeedSubscriber[] {
     const second = key.indexOf('/', REGISTRY_PREFIX.length);
-    if (second < 0) return undefined;
+    if (second < 0) return NOBODY;
     const short = this.#subscribers.get(key.slice(0, second + 1));
     if (short !== undefined) return short;
     const third = key.indexOf('/', second + 1);
-    return third < 0 ? undefined : this.#subscribers.get(key.slice(0, third + 1));
+    return (third < 0 ? undefined : this.#subscribers.get(key.slice(0, third + 1))) ?? NOBODY;
   }
 }
+
+const NOBODY: readonly FeedSubscriber[] = [];

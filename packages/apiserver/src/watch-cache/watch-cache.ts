@@ -5,8 +5,10 @@
 import { expired, internalError, serviceUnavailable, StatusError, timeout } from '@k8ts/apimachinery';
 import type { KubeObject } from '@k8ts/api';
 import { errorMessage, type Clock, type Logger } from '@k8ts/base';
-import { prefixEnd, textFromKey, type KeyValue, type StoreEvent } from '@k8ts/store';
-import { ObjectRecord, type RecordFamily } from '../storage/object-record.ts';
+import { prefixEnd, type KeyValue, type StoreEvent } from '@k8ts/store';
+import type { ObjectRecord } from '../storage/object-record.ts';
+import type { RecordReader } from '../storage/record-reader.ts';
+import { ConvertingEvents } from './converting-events.ts';
 import { DEFAULT_RING_LIMITS, EventRing, type CacheEvent, type RingLimits } from './event-ring.ts';
 import { GroupIndex } from './group-index.ts';
 import { OrderedRecords, type Stretch } from './ordered-records.ts';
@@ -38,10 +40,7 @@ const INITIAL_PART = 512;
 const MAX_HELD_BYTES = 64 * 1024 * 1024;
 
 export interface WatchCacheOptions {
-  readonly family: RecordFamily;
-  /** `/registry/apps/deployments/` */
-  readonly prefix: string;
-  readonly namespaced: boolean;
+  readonly reader: RecordReader;
   readonly feed: StoreFeed;
   readonly clock: Clock;
   readonly logger: Logger;
@@ -76,6 +75,8 @@ export class WatchCache implements FeedSubscriber {
   readonly #watchers = new Set<Watcher>();
   /** What is being written by this server: the parsed form of bytes that the feed will bring back. */
   readonly #writing = new Map<string, { readonly stored: Uint8Array; readonly object: KubeObject }>();
+  /** Absent where records are made at once. */
+  readonly #converting: ConvertingEvents | undefined;
   #ring: EventRing;
   #loaded = false;
   /** No change is newer than this. */
@@ -83,6 +84,8 @@ export class WatchCache implements FeedSubscriber {
   #loading: Promise<void> | undefined;
   /** Events that arrived while loading. */
   #early: StoreEvent[] = [];
+  /** How often events were missed. */
+  #gaps = 0;
   #waiting: WatchGroup[] = [];
   #flushScheduled = false;
   #cancelBookmarks: (() => void) | undefined;
@@ -96,6 +99,21 @@ export class WatchCache implements FeedSubscriber {
   constructor(options: WatchCacheOptions) {
     this.#options = options;
     this.#ring = new EventRing(0, options.ringLimits ?? DEFAULT_RING_LIMITS);
+    const { reader } = options;
+    if (!reader.isImmediate)
+      this.#converting = new ConvertingEvents({
+        reader,
+        apply: (event, record) => this.#take(event, record),
+        onCorrupt: this.#onCorrupt,
+        onFailure: (error) => {
+          options.logger.warn('what the store holds could not be converted', {
+            prefix: reader.prefix,
+            error: errorMessage(error),
+          });
+          // As upstream's: who watches may watch again, and will be told what is wrong.
+          this.#forget(undefined);
+        },
+      });
   }
 
   get loaded(): boolean {
@@ -109,7 +127,17 @@ export class WatchCache implements FeedSubscriber {
 
   /** Everything up to this revision is in. */
   get revision(): number {
+    return this.#converting?.revision ?? this.#options.feed.revision;
+  }
+
+  /** What this server has been told of, of which something may still be on its way into the cache. */
+  get seen(): number {
     return this.#options.feed.revision;
+  }
+
+  /** Everything is in that this server has been told of. */
+  get isCurrent(): boolean {
+    return this.#loaded && this.#converting?.revision === undefined;
   }
 
   /** Nothing of this resource has changed after `revision`, which this server has seen: what is here now was there then. */
@@ -133,7 +161,8 @@ export class WatchCache implements FeedSubscriber {
 
   close(): void {
     this.#closed = true;
-    this.#options.feed.unsubscribe(this.#options.prefix, this);
+    this.#options.feed.unsubscribe(this.#options.reader.prefix, this);
+    this.#converting?.clear(replaced());
     this.#cancelBookmarks?.();
     this.#cancelDrop?.();
     this.#cancelReload?.();
@@ -154,14 +183,9 @@ export class WatchCache implements FeedSubscriber {
     };
   }
 
-  /** A record from what the store holds. */
-  recordOf(kv: KeyValue, object?: KubeObject): ObjectRecord {
-    const { family, prefix, namespaced } = this.#options;
-    const path = kv.key.slice(prefix.length);
-    const slash = namespaced ? path.indexOf('/') : -1;
-    const namespace = slash < 0 ? '' : textFromKey(path.slice(0, slash));
-    const name = textFromKey(path.slice(slash + 1));
-    return ObjectRecord.fromStored(family, kv.key, namespace, name, kv.modRevision, kv.value, object);
+  /** Records from what the store holds; undefined for what is no object. Rejects when one cannot be converted. */
+  async recordsOf(items: readonly KeyValue[]): Promise<readonly (ObjectRecord | undefined)[]> {
+    return this.#options.reader.readAll(items, this.#onCorrupt);
   }
 
   onEvents(events: readonly StoreEvent[]): void {
@@ -169,23 +193,33 @@ export class WatchCache implements FeedSubscriber {
       if (this.#loading !== undefined) this.#early.push(...events);
       return;
     }
-    for (const event of events) this.#take(event);
+    if (this.#converting?.mustWait(events) === true) this.#converting.push(events);
+    else for (const event of events) this.#take(event);
   }
 
   onGap(): void {
+    this.#gaps++;
     if (!this.#loaded && this.#loading === undefined) return;
+    const gone = expired('The resourceVersion for the provided watch is too old.');
+    this.#converting?.clear(gone);
+    this.#forget(gone);
+    this.#reload();
+  }
+
+  /** What is known must be read anew; all watches end. */
+  #forget(error: StatusError | undefined): void {
     this.#loaded = false;
     this.records.clear();
     this.#ring = new EventRing(this.revision, this.#options.ringLimits ?? DEFAULT_RING_LIMITS);
-    const gone = expired('The resourceVersion for the provided watch is too old.');
-    for (const watcher of [...this.#watchers]) watcher.end(gone);
-    this.#reload();
+    for (const watcher of [...this.#watchers]) watcher.end(error);
   }
 
   /** Rules inside the server read the cache and cannot wait for it, so it is filled again at once. */
   #reload(): void {
     if (this.#closed) return;
     this.load().catch(() => {
+      // Whoever cannot convert is not asked all the time, but when somebody wants to know.
+      if (this.#converting !== undefined) return;
       this.#cancelReload = this.#options.clock.setTimeout(() => this.#reload(), RELOAD_DELAY);
     });
   }
@@ -203,9 +237,9 @@ export class WatchCache implements FeedSubscriber {
    */
   async waitFor(revision: number): Promise<void> {
     const { feed } = this.#options;
-    if (feed.revision >= revision) return;
-    if (await feed.waitFor(revision, REVISION_WAIT)) return;
-    throw tooLargeResourceVersion(revision, feed.revision);
+    if (feed.revision < revision && !(await feed.waitFor(revision, REVISION_WAIT)))
+      throw tooLargeResourceVersion(revision, feed.revision);
+    if (this.#converting !== undefined) await this.#converting.waitFor(revision);
   }
 
   /** Needs a loaded cache that has seen `after`. Throws 410 for what is too old. */
@@ -242,17 +276,19 @@ export class WatchCache implements FeedSubscriber {
 
   /** The range of keys in which the selection's objects lie. */
   rangeOf(selection: Selection): { readonly start: string; readonly end: string } {
-    const { prefix } = this.#options;
+    const { prefix } = this.#options.reader;
     const start = selection.namespace === undefined ? prefix : `${prefix}${keySegment(selection.namespace)}/`;
     return { start, end: prefixEnd(start) };
   }
 
   async #load(): Promise<void> {
-    const { feed, prefix, ringLimits } = this.#options;
+    const { feed, reader, ringLimits } = this.#options;
+    const { prefix } = reader;
     // Another cache may have taken its place.
-    if (this.#closed) throw serviceUnavailable('the storage of the resource was replaced; try again');
+    if (this.#closed) throw replaced();
     feed.subscribe(prefix, this);
     this.#early = [];
+    const gaps = this.#gaps;
     const end = prefixEnd(prefix);
     const loaded: ObjectRecord[] = [];
     let start = prefix;
@@ -265,11 +301,16 @@ export class WatchCache implements FeedSubscriber {
         ...(revision === undefined ? {} : { revision }),
       });
       revision = page.revision;
-      for (const kv of page.items) this.#guarded(kv.key, () => loaded.push(this.recordOf(kv)));
+      if (reader.isImmediate)
+        for (const kv of page.items) this.#guarded(kv, () => loaded.push(reader.read(kv)));
+      else
+        for (const record of await this.recordsOf(page.items)) if (record !== undefined) loaded.push(record);
       if (!page.more) break;
       start = `${(page.items.at(-1) as KeyValue).key}\u0000`;
     }
     if (this.#closed) return;
+    // What was missed meanwhile is neither here nor among the early events.
+    if (gaps !== this.#gaps) return this.#load();
     const early = this.#early;
     this.#early = [];
     this.records.clear();
@@ -278,25 +319,31 @@ export class WatchCache implements FeedSubscriber {
     this.#ring = new EventRing(revision, ringLimits ?? DEFAULT_RING_LIMITS);
     this.#lastChange = revision;
     this.#loaded = true;
-    for (const event of early) if (event.kv.modRevision > revision) this.#take(event);
+    const newer = early.filter(({ kv }) => kv.modRevision > revision);
+    if (newer.length > 0) this.onEvents(newer);
+    await this.#converting?.waitFor(feed.revision);
     // A shared store may be read ahead of its watch.
     if (feed.revision < revision) await this.waitFor(revision);
   }
 
-  #take(event: StoreEvent): void {
-    this.#guarded(event.kv.key, () => this.#apply(event));
+  #take(event: StoreEvent, record?: ObjectRecord): void {
+    this.#guarded(event.kv, () => this.#apply(event, record));
   }
 
   /** What somebody else has put into the store may be no object at all; it must not stand in the way of the others. */
-  #guarded(key: string, action: () => void): void {
+  #guarded(kv: KeyValue, action: () => void): void {
     try {
       action();
     } catch (error) {
-      this.#options.logger.error('the store holds what is no object', { key, error: errorMessage(error) });
+      this.#onCorrupt(kv, error);
     }
   }
 
-  #apply(event: StoreEvent): void {
+  readonly #onCorrupt = ({ key }: KeyValue, error: unknown): void => {
+    this.#options.logger.error('the store holds what is no object', { key, error: errorMessage(error) });
+  };
+
+  #apply(event: StoreEvent, converted: ObjectRecord | undefined): void {
     const { kv } = event;
     const previous = this.records.get(kv.key);
     if (event.type === 'delete') {
@@ -308,7 +355,8 @@ export class WatchCache implements FeedSubscriber {
     // A load may have been ahead of the feed.
     if (previous !== undefined && previous.revision >= kv.modRevision) return;
     const writing = this.#writing.get(kv.key);
-    const record = this.recordOf(kv, writing?.stored === kv.value ? writing.object : undefined);
+    const record =
+      converted ?? this.#options.reader.read(kv, writing?.stored === kv.value ? writing.object : undefined);
     this.records.set(record);
     this.#publish(
       previous === undefined ? 'ADDED' : 'MODIFIED',
@@ -486,6 +534,11 @@ class Watcher implements WatchSink {
     this.close();
     this.#request.onEnd(error);
   }
+}
+
+/** Who asks again is answered by what has taken its place. */
+function replaced(): StatusError {
+  return serviceUnavailable('the storage of the resource was replaced; try again');
 }
 
 /** A segment of a key: the store's keys are bytes, one char code each. Names are ASCII as a rule. */

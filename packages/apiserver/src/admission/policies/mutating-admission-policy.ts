@@ -1,22 +1,29 @@
 /**
  * MutatingAdmissionPolicy: expressions in the API change what is about to be stored
- * (k8s.io/apiserver/pkg/admission/plugin/policy/mutating). Nothing here waits.
+ * (k8s.io/apiserver/pkg/admission/plugin/policy/mutating). Nothing here waits but for webhooks that convert.
  */
 import { admissionregistrationv1, schemaOf, type KubeObject } from '@k8ts/api';
 import { goQuote, isJsonObject, serviceUnavailable, StatusError } from '@k8ts/apimachinery';
 import { errorMessage } from '@k8ts/base';
-import type { AdmissionAttributes, AdmissionPlugin } from '../contract.ts';
+import { prepareVersions, type AdmissionAttributes, type AdmissionPlugin } from '../contract.ts';
 import { admissionValues, type RequestSurroundings } from '../expressions/request-values.ts';
 import { refuse } from '../refuse.ts';
 import { ReinvocationMemory } from '../reinvocation.ts';
 import { replaceObject } from '../replace-object.ts';
 import { MutatingPolicy } from './mutating-policy.ts';
 import { policiesHandle, policyHooks } from './policy-hooks.ts';
-import { failsClosed, namespaceOf, policyInvocations, type PolicyInvocation } from './policy-invocations.ts';
+import {
+  failsClosed,
+  namespaceOf,
+  policyInvocations,
+  type PolicyInvocation,
+  type PolicyProblem,
+} from './policy-invocations.ts';
 import type { PolicyServices } from './validating-admission-policy.ts';
 
 type Policy = admissionregistrationv1.MutatingAdmissionPolicy;
 type Binding = admissionregistrationv1.MutatingAdmissionPolicyBinding;
+type Invocation = PolicyInvocation<Policy, Binding> | PolicyProblem<Policy, Binding>;
 
 const NAME = 'MutatingAdmissionPolicy';
 
@@ -50,32 +57,37 @@ export function mutatingAdmissionPolicy(services: PolicyServices): AdmissionPlug
     admit(attributes) {
       const all = hooks();
       if (all.length === 0) return;
-      const problems: Problem[] = [];
-      let memory: ReinvocationMemory | undefined;
       // All are chosen before the first changes anything.
-      for (const invocation of [...policyInvocations(all, attributes, objects)]) {
-        const { policy, binding } = invocation;
-        const report = (message: string, reason: string): void => {
-          if (failsClosed(policy))
-            problems.push({ message: `${named(policy, binding)} denied request: ${message}`, reason });
-        };
-        if ('message' in invocation) {
-          report(invocation.message, '');
-          continue;
-        }
-        memory ??= new ReinvocationMemory(attributes, NAME);
-        for (const params of invocation.params)
-          invoke(services, attributes, memory, compile(policy), invocation, params, (message) =>
-            report(message, 'Invalid'),
-          );
-      }
-      memory?.done();
-      if (problems.length > 0) throw denied(attributes, problems);
+      const invocations = [...policyInvocations(all, attributes, objects)];
+      return invocations.length === 0 ? undefined : run(invocations, attributes);
     },
   };
+
+  async function run(invocations: readonly Invocation[], attributes: AdmissionAttributes): Promise<void> {
+    const problems: Problem[] = [];
+    let memory: ReinvocationMemory | undefined;
+    for (const invocation of invocations) {
+      const { policy, binding } = invocation;
+      const report = (message: string, reason: string): void => {
+        if (failsClosed(policy))
+          problems.push({ message: `${named(policy, binding)} denied request: ${message}`, reason });
+      };
+      if ('message' in invocation) {
+        report(invocation.message, '');
+        continue;
+      }
+      memory ??= new ReinvocationMemory(attributes, NAME);
+      for (const params of invocation.params)
+        await invoke(services, attributes, memory, compile(policy), invocation, params, (message) =>
+          report(message, 'Invalid'),
+        );
+    }
+    memory?.done();
+    if (problems.length > 0) throw denied(attributes, problems);
+  }
 }
 
-function invoke(
+async function invoke(
   { objects, authorize }: PolicyServices,
   attributes: AdmissionAttributes,
   memory: ReinvocationMemory,
@@ -83,9 +95,10 @@ function invoke(
   { policy, binding, type }: PolicyInvocation<Policy, Binding>,
   params: KubeObject | undefined,
   report: (message: string) => void,
-): void {
+): Promise<void> {
   const namespace = namespaceOf(attributes, objects);
   const surroundings: RequestSurroundings = { authorize, ...(params === undefined ? {} : { params }) };
+  await prepareVersions(attributes, [type]);
   const matched = compiled.conditions?.evaluate(admissionValues(attributes, type, surroundings)) ?? {
     matches: true,
   };
@@ -101,6 +114,7 @@ function invoke(
   let changed = false;
   for (const mutation of object === undefined ? [] : compiled.mutations) {
     const target = object as NonNullable<typeof object>;
+    await prepareVersions(attributes, [type]);
     const shown = versions.show(target, type);
     const { apiVersion = '', kind = '' } = shown;
     const schema =
@@ -116,7 +130,7 @@ function invoke(
       });
       const made = compiled.apply(mutation, shown, schema, values);
       if (!isJsonObject(made)) throw new Error('JSON Patch: the patch does not leave an object');
-      changed = replaceObject(target, versions.take(made, type)) || changed;
+      changed = replaceObject(target, await versions.take(made, type)) || changed;
     } catch (error) {
       if (error instanceof StatusError) throw error;
       report(errorMessage(error));

@@ -35,6 +35,7 @@ interface Target {
 
 export function createWebhookClient(objects: ObjectReader): WebhookClient {
   const agents = new Map<string, Agent>();
+  let isClosed = false;
 
   /** Connections are kept for the next call. */
   const agentFor = (config: ClientConfig, { url, address }: Target): Agent => {
@@ -64,11 +65,13 @@ export function createWebhookClient(objects: ObjectReader): WebhookClient {
 
   return {
     async call({ clientConfig, body, timeout, signal }) {
+      if (isClosed) throw new Error('context canceled');
       const target = targetOf(clientConfig, objects);
       target.url.searchParams.set('timeout', `${Math.ceil(timeout / 1_000)}s`);
       return post(target.url, agentFor(clientConfig, target), JSON.stringify(body), timeout, signal);
     },
     close: () => {
+      isClosed = true;
       for (const agent of agents.values()) agent.destroy();
       agents.clear();
     },

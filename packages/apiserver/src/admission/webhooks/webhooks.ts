@@ -16,7 +16,7 @@ import {
 } from '@k8ts/apimachinery';
 import { errorMessage, type Logger } from '@k8ts/base';
 import type { ObjectReader } from '../../object-reader.ts';
-import type { AdmissionAttributes, AdmissionPlugin } from '../contract.ts';
+import { prepareVersions, type AdmissionAttributes, type AdmissionPlugin } from '../contract.ts';
 import { ReinvocationMemory } from '../reinvocation.ts';
 import { replaceObject } from '../replace-object.ts';
 import { denial, reviewAnswer, reviewRequest, type ReviewAnswer } from './admission-review.ts';
@@ -90,11 +90,18 @@ export function validatingWebhooks(services: WebhookServices): AdmissionPlugin {
     validate(attributes) {
       const all = webhooks();
       if (all.length === 0) return;
-      const wanted = all.flatMap(({ webhook }) => {
-        const type = wantedType(services, webhook, attributes);
+      const matching = all.flatMap(({ webhook }) => {
+        const type = wantedVersion(webhook, attributes, services.objects);
         return type === undefined ? [] : [{ webhook, type }];
       });
-      return wanted.length === 0 ? undefined : validateAll(services, attributes, wanted);
+      if (matching.length === 0) return;
+      const ask = (): void | Promise<void> => {
+        const wanted = matching.filter((each) => meetsConditions(services, each, attributes));
+        return wanted.length === 0 ? undefined : validateAll(services, attributes, wanted);
+      };
+      const types = matching.map(({ type }) => type);
+      const pending = prepareVersions(attributes, types);
+      return pending === undefined ? ask() : pending.then(ask);
     },
   };
 }
@@ -102,22 +109,21 @@ export function validatingWebhooks(services: WebhookServices): AdmissionPlugin {
 /** By webhook: configurations are immutable, so what is compiled stays good. */
 const conditions = new WeakMap<Webhook, MatchConditions>();
 
-/** The version in which the webhook wants to see the resource; undefined when it does not. Throws a refusal. */
-function wantedType(
-  { objects, authorize }: WebhookServices,
-  webhook: Webhook,
+/** Whether the webhook, seeing the object in the version that it wants, is to be asked. Throws a refusal. */
+function meetsConditions(
+  { authorize }: WebhookServices,
+  { webhook, type }: Wanted<Webhook>,
   attributes: AdmissionAttributes,
-): ResourceType<KubeObject> | undefined {
-  const type = wantedVersion(webhook, attributes, objects);
-  if (type === undefined || (webhook.matchConditions ?? []).length === 0) return type;
+): boolean {
+  if ((webhook.matchConditions ?? []).length === 0) return true;
   let compiled = conditions.get(webhook);
   if (compiled === undefined) {
     compiled = new MatchConditions(webhook.matchConditions ?? []);
     conditions.set(webhook, compiled);
   }
   const outcome = compiled.evaluate(admissionValues(attributes, type, { authorize }));
-  if (outcome.error === undefined) return outcome.matches ? type : undefined;
-  if (webhook.failurePolicy === 'Ignore') return undefined;
+  if (outcome.error === undefined) return outcome.matches;
+  if (webhook.failurePolicy === 'Ignore') return false;
   throw forbidden(attributes.resource, attributes.name, outcome.error);
 }
 
@@ -168,8 +174,10 @@ async function mutateAll(
 ): Promise<void> {
   const memory = new ReinvocationMemory(attributes, 'MutatingAdmissionWebhook');
   for (const { id, webhook } of all) {
-    const type = wantedType(services, webhook, attributes);
-    if (type === undefined || !memory.wants(id)) continue;
+    const type = wantedVersion(webhook, attributes, services.objects);
+    if (type === undefined) continue;
+    await prepareVersions(attributes, [type]);
+    if (!meetsConditions(services, { webhook, type }, attributes) || !memory.wants(id)) continue;
     const changed = await mutate(services, attributes, webhook, type);
     memory.called(id, changed, webhook.reinvocationPolicy === 'IfNeeded');
   }
@@ -201,7 +209,7 @@ async function mutate(
   try {
     const patched = applyJsonPatch(before as unknown as JsonValue, patch);
     if (!isJsonObject(patched)) throw new Error('the patch does not leave an object');
-    taken = versions.take(patched, type);
+    taken = await versions.take(patched, type);
   } catch (error) {
     throw internalError(error);
   }

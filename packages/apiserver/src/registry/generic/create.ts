@@ -99,7 +99,7 @@ async function createOnce(scope: WriteScope, draft: Draft<KubeObject>): Promise<
     const key = storage.key(metadata.namespace ?? '', metadata.name);
     if (scope.dryRun) {
       const holder = await storage.get(metadata.namespace ?? '', metadata.name);
-      return holder === undefined ? { object: draft } : new LostRace(holder);
+      return holder === undefined ? { object: await storage.preview(draft) } : new LostRace(holder);
     }
     const result = await storage.create(key, draft);
     if (result instanceof LostRace) return result;

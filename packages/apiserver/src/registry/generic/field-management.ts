@@ -5,6 +5,7 @@
 import type { Draft, KubeObject } from '@k8ts/api';
 import {
   applyPatch,
+  StatusError,
   updateManagedFields,
   type ConvertedObject,
   type FieldSet,
@@ -38,25 +39,34 @@ export function manageUpdate(
   management: FieldManagement,
   live: KubeObject | undefined,
   draft: Draft<KubeObject>,
-): void {
+): void | Promise<void> {
   const { served, subresource, manager, now } = management;
   const resetFields = resetFieldsOf(management);
-  const { metadata } = updateManagedFields({
-    liveObject: live === undefined ? undefined : json(toServed(served, live)),
-    newObject: json(toServed(served, draft)),
-    schema: served.schema(),
-    manager,
-    apiVersion: served.apiVersion,
-    subresource,
-    now,
-    convert: (object, apiVersion) => convert(management, object, apiVersion),
-    ...(resetFields === undefined ? {} : { resetFields }),
-  });
-  const { managedFields } = metadata as {
-    readonly managedFields?: Draft<KubeObject>['metadata']['managedFields'];
+  const update = (conversion: ConvertObject): void => {
+    const { metadata } = updateManagedFields({
+      liveObject: live === undefined ? undefined : json(toServed(served, live)),
+      newObject: json(toServed(served, draft)),
+      schema: served.schema(),
+      manager,
+      apiVersion: served.apiVersion,
+      subresource,
+      now,
+      convert: conversion,
+      ...(resetFields === undefined ? {} : { resetFields }),
+    });
+    const { managedFields } = metadata as {
+      readonly managedFields?: Draft<KubeObject>['metadata']['managedFields'];
+    };
+    if (managedFields === undefined) delete draft.metadata.managedFields;
+    else draft.metadata.managedFields = managedFields;
   };
-  if (managedFields === undefined) delete draft.metadata.managedFields;
-  else draft.metadata.managedFields = managedFields;
+  if (served.convert === undefined)
+    return update((object, apiVersion) => convert(management, object, apiVersion));
+  return withConversions(management, update).catch((error: unknown) => {
+    if (!(error instanceof StatusError)) throw error;
+    // As upstream: nobody is known to own what, rather than somebody what he does not own.
+    delete draft.metadata.managedFields;
+  });
 }
 
 /** Server-side apply: the merged object in the served version, neither defaulted nor in normal form yet. */
@@ -65,22 +75,80 @@ export function manageApply(
   live: KubeObject | undefined,
   configuration: unknown,
   force: boolean,
-): JsonObject {
+): JsonObject | Promise<JsonObject> {
   const { served, subresource, manager, now } = management;
   const resetFields = resetFieldsOf(management);
-  return applyPatch({
-    liveObject: live === undefined ? undefined : json(toServed(served, live)),
-    patch: configuration,
-    schema: served.schema(),
-    manager,
-    force,
-    apiVersion: served.apiVersion,
-    kind: served.info.kind,
-    subresource,
-    now,
-    convert: (object, apiVersion) => convert(management, object, apiVersion),
-    ...(resetFields === undefined ? {} : { resetFields }),
-  }).object;
+  const apply = (conversion: ConvertObject): JsonObject =>
+    applyPatch({
+      liveObject: live === undefined ? undefined : json(toServed(served, live)),
+      patch: configuration,
+      schema: served.schema(),
+      manager,
+      force,
+      apiVersion: served.apiVersion,
+      kind: served.info.kind,
+      subresource,
+      now,
+      convert: conversion,
+      ...(resetFields === undefined ? {} : { resetFields }),
+    }).object;
+  if (served.convert === undefined)
+    return apply((object, apiVersion) => convert(management, object, apiVersion));
+  return withConversions(management, apply);
+}
+
+type ConvertObject = NonNullable<Parameters<typeof updateManagedFields>[0]['convert']>;
+
+/** Stands for a conversion that has to be waited for. */
+class Wanted extends Error {
+  readonly key: string;
+  readonly object: JsonObject;
+  readonly to: ServedResource;
+  constructor(key: string, object: JsonObject, to: ServedResource) {
+    super('a conversion is wanted');
+    this.key = key;
+    this.object = object;
+    this.to = to;
+  }
+}
+
+/**
+ * `work` with conversions that have to be waited for: it is begun again whenever it wants one more. It must change nothing
+ * before it has had them all.
+ */
+async function withConversions<T>(
+  { registry, served }: FieldManagement,
+  work: (conversion: ConvertObject) => T,
+): Promise<T> {
+  const known = new Map<string, JsonObject>();
+  for (;;) {
+    try {
+      return work((object, apiVersion) => {
+        const other = equivalentIn(registry, served, apiVersion);
+        if (other === undefined) return undefined;
+        const key = `${apiVersion} ${JSON.stringify(object)}`;
+        const converted = known.get(key);
+        if (converted === undefined) throw new Wanted(key, object, other);
+        return { object: converted, schema: other.schema() };
+      });
+    } catch (error) {
+      if (!(error instanceof Wanted)) throw error;
+      const { key, object, to } = error;
+      const from = { ...object, apiVersion: served.apiVersion, kind: served.info.kind };
+      known.set(key, json(await served.convert?.(from as unknown as KubeObject, to)));
+    }
+  }
+}
+
+function equivalentIn(
+  registry: ResourceRegistry,
+  served: ServedResource,
+  apiVersion: string,
+): ServedResource | undefined {
+  const slash = apiVersion.indexOf('/');
+  const group = slash < 0 ? '' : apiVersion.slice(0, slash);
+  const other = registry.served(group, apiVersion.slice(slash + 1), served.info.resource);
+  return other !== undefined && served.equivalents.includes(other) ? other : undefined;
 }
 
 /** An object of the request's version as another served version shows it. */
@@ -89,10 +157,8 @@ function convert(
   object: JsonObject,
   apiVersion: string,
 ): ConvertedObject | undefined {
-  const slash = apiVersion.indexOf('/');
-  const group = slash < 0 ? '' : apiVersion.slice(0, slash);
-  const other = registry.served(group, apiVersion.slice(slash + 1), served.info.resource);
-  if (other === undefined || other.storage !== served.storage) return undefined;
+  const other = equivalentIn(registry, served, apiVersion);
+  if (other === undefined) return undefined;
   const stored =
     served.conversion === undefined
       ? object

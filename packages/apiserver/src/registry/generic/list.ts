@@ -102,9 +102,9 @@ export async function list(scope: ListScope, parameters: ListParameters): Promis
 
 /** The newest state is wanted: with a store that others write too, the cache must first have seen it. */
 export async function catchUp({ store, served }: ListScope): Promise<void> {
-  if (store.exclusive) return;
-  const revision = await guarded(served, () => store.revision());
-  await served.storage.cache.waitFor(revision);
+  const { cache } = served.storage;
+  if (!store.exclusive) await cache.waitFor(await guarded(served, () => store.revision()));
+  else if (!cache.isCurrent) await cache.waitFor(cache.seen);
 }
 
 async function fromCache(
@@ -193,7 +193,7 @@ async function fromStore(
       );
     });
     total ??= page.count;
-    const isFull = takeSelected(page.items, selection, limit, cache, records);
+    const isFull = takeSelected(await found(page.items, cache), selection, limit, records);
     const last = page.items.at(-1);
     const hasMore = isFull || page.more;
     if (!hasMore || last === undefined) return result(served, revision, stretchOf(records), '', undefined);
@@ -210,17 +210,25 @@ async function fromStore(
   }
 }
 
+/** The records that the cache has, or those of the store. What is no object is left out. */
+async function found(items: readonly KeyValue[], cache: WatchCache): Promise<readonly ObjectRecord[]> {
+  const known = items.map(({ key, modRevision }) => {
+    const record = cache.records.get(key);
+    return record?.revision === modRevision ? record : undefined;
+  });
+  const read = await cache.recordsOf(items.filter((_, at) => known[at] === undefined));
+  let next = 0;
+  return known.map((record) => record ?? read[next++]).filter((record) => record !== undefined);
+}
+
 /** Adds what is selected, up to the limit; true when something selected was left over. */
 function takeSelected(
-  items: readonly KeyValue[],
+  items: readonly ObjectRecord[],
   selection: Selection,
   limit: number,
-  cache: WatchCache,
   records: ObjectRecord[],
 ): boolean {
-  for (const kv of items) {
-    const known = cache.records.get(kv.key);
-    const record = known?.revision === kv.modRevision ? known : cache.recordOf(kv);
+  for (const record of items) {
     if (!selects(selection, record)) continue;
     if (limit > 0 && records.length === limit) return true;
     records.push(record);

@@ -1,6 +1,6 @@
 import type { Draft, KubeObject, ResourceType } from '@k8ts/api';
 import type { Clock, Logger, Random } from '@k8ts/base';
-import { normalizeObject } from '@k8ts/apimachinery';
+import { internalError, normalizeObject } from '@k8ts/apimachinery';
 import type { AdmissionAttributes, AdmissionOperation, AdmissionVersions } from '../../admission/contract.ts';
 import type { UserInfo } from '../../authentication/contract.ts';
 import type { AuthorizationAttributes, Decision } from '../../authorization/contract.ts';
@@ -95,21 +95,73 @@ function versionsOf(served: ServedResource): AdmissionVersions {
 function admissionVersions(served: ServedResource): AdmissionVersions {
   const of = (type: ResourceType<KubeObject>): ServedResource =>
     served.equivalents.find((each) => each.type === type) ?? served;
-  return {
+  const take = (shown: unknown, target: ServedResource): Draft<KubeObject> => {
+    const { object } = target.normalize?.(shown) ?? normalizeObject(shown, target.schema(), { owned: true });
+    const draft = object as unknown as Draft<KubeObject>;
+    draft.apiVersion = target.apiVersion;
+    draft.kind = target.info.kind;
+    return fromServed(target, draft);
+  };
+  const common = {
     requested: served.type,
     get equivalents() {
       return served.equivalents.filter((each) => each !== served).map(({ type }) => type);
     },
-    show: (object, type) => toServed(of(type), object),
-    schema: (type) => of(type).schema(),
-    take(shown, type) {
-      const target = of(type);
-      const { object } =
-        target.normalize?.(shown) ?? normalizeObject(shown, target.schema(), { owned: true });
-      const draft = object as unknown as Draft<KubeObject>;
-      draft.apiVersion = target.apiVersion;
-      draft.kind = target.info.kind;
-      return fromServed(target, draft);
-    },
+    schema: (type: ResourceType<KubeObject>) => of(type).schema(),
   };
+  if (served.convert !== undefined) return convertedVersions(served, common, of, take);
+  return Object.assign(common, {
+    show: (object: KubeObject, type: ResourceType<KubeObject>) => toServed(of(type), object),
+    take: (shown: unknown, type: ResourceType<KubeObject>) => take(shown, of(type)),
+  });
+}
+
+/** Of versions between which a webhook stands. What it said of an object holds until the object is another one. */
+function convertedVersions(
+  served: ServedResource,
+  common: Pick<AdmissionVersions, 'requested' | 'equivalents'>,
+  of: (type: ResourceType<KubeObject>) => ServedResource,
+  take: (shown: unknown, target: ServedResource) => Draft<KubeObject>,
+): AdmissionVersions {
+  interface Said {
+    readonly of: string;
+    readonly shown: KubeObject;
+  }
+  const said = new WeakMap<KubeObject, Map<ServedResource, Said>>();
+  const convert = async (
+    object: KubeObject,
+    from: ServedResource,
+    to: ServedResource,
+  ): Promise<KubeObject> => {
+    try {
+      return (await from.convert?.(object, to)) ?? object;
+    } catch (error) {
+      throw internalError(error);
+    }
+  };
+  return Object.assign(common, {
+    async prepare(objects: readonly (KubeObject | undefined)[], type: ResourceType<KubeObject>) {
+      const target = of(type);
+      for (const object of objects) {
+        if (object === undefined || target === served) continue;
+        let known = said.get(object);
+        if (known === undefined) said.set(object, (known = new Map<ServedResource, Said>()));
+        const text = JSON.stringify(object);
+        if (known.get(target)?.of === text) continue;
+        known.set(target, { of: text, shown: await convert(object, served, target) });
+      }
+    },
+    show(object: KubeObject, type: ResourceType<KubeObject>) {
+      const target = of(type);
+      if (target === served) return object;
+      const shown = said.get(object)?.get(target)?.shown;
+      if (shown === undefined) throw new TypeError('the object was not prepared to be shown in this version');
+      return shown;
+    },
+    async take(shown: unknown, type: ResourceType<KubeObject>) {
+      const target = of(type);
+      const taken = take(shown, target);
+      return target === served ? taken : ((await convert(taken, target, served)) as Draft<KubeObject>);
+    },
+  });
 }

@@ -132,7 +132,7 @@ async function updateOnce(
       await strategy?.released?.(draft, context);
       return { object: draft };
     }
-    if (scope.dryRun) return { object: draft };
+    if (scope.dryRun) return { object: await storage.preview(draft) };
     if (!old.isStale && sameButForTimes(draft, before)) return { record: old };
     const result = await storage.update(old, draft);
     if (result instanceof LostRace) return result;
