@@ -155,7 +155,20 @@ export interface InformerOptions {
 
 /** Records Events about objects, correlated and rate-limited as client-go does. */
 export interface EventRecorder {
-  event(about: ObjectIdentity, type: 'Normal' | 'Warning', reason: string, message: string): void;
+  event(
+    about: ObjectIdentity,
+    type: 'Normal' | 'Warning',
+    reason: string,
+    message: string,
+    details?: EventDetails,
+  ): void;
+}
+
+export interface EventDetails {
+  /** What was done, where it is not the reason: `Preempting`. */
+  readonly action?: string;
+  /** Another object that has part in it. */
+  readonly related?: ObjectIdentity;
 }
 
 export interface ObjectIdentity {

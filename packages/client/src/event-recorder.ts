@@ -3,7 +3,7 @@ import { StatusError, formatTime, isDNS1123Subdomain, isNotFound } from '@k8ts/a
 import { Scope, errorMessage, sleep } from '@k8ts/base';
 import type { Clock, Logger, Random } from '@k8ts/base';
 
-import type { Client, EventRecorder } from './contract.ts';
+import type { Client, EventRecorder, ObjectIdentity } from './contract.ts';
 import { EventCorrelator } from './event-correlator.ts';
 import type { CorrelatedEvent } from './event-correlator.ts';
 
@@ -28,7 +28,7 @@ export function createEventRecorder(options: EventRecorderOptions): EventRecorde
   const broadcaster = createEventBroadcaster(options);
   const recorder = broadcaster.recorder(options.component, options.host);
   return {
-    event: (about, type, reason, message) => recorder.event(about, type, reason, message),
+    event: (...event) => recorder.event(...event),
     [Symbol.asyncDispose]: () => broadcaster[Symbol.asyncDispose](),
   };
 }
@@ -108,7 +108,7 @@ export function createEventBroadcaster(
 
   return {
     recorder: (component, host) => ({
-      event: (about, type, reason, message) => {
+      event: (about, type, reason, message, { action, related } = {}) => {
         if (scope.signal.aborted) return;
         if (queue.length >= MAX_QUEUED) {
           logger.warn('too many queued events, dropped one', { reason, kind: about.kind, name: about.name });
@@ -122,15 +122,7 @@ export function createEventBroadcaster(
           apiVersion: 'v1',
           kind: 'Event',
           metadata: { name: eventName(about.name, now, sequence++), namespace },
-          involvedObject: {
-            apiVersion: about.apiVersion,
-            kind: about.kind,
-            name: about.name,
-            ...(about.namespace === undefined ? {} : { namespace: about.namespace }),
-            ...(about.uid === undefined ? {} : { uid: about.uid }),
-            ...(about.resourceVersion === undefined ? {} : { resourceVersion: about.resourceVersion }),
-            ...(about.fieldPath === undefined ? {} : { fieldPath: about.fieldPath }),
-          },
+          involvedObject: referenceTo(about),
           reason,
           message,
           source: { component, ...(host === undefined ? {} : { host }) },
@@ -138,6 +130,8 @@ export function createEventBroadcaster(
           lastTimestamp: time,
           count: 1,
           type,
+          ...(action === undefined ? {} : { action }),
+          ...(related === undefined ? {} : { related: referenceTo(related) }),
           reportingComponent: component,
           reportingInstance: host ?? '',
         });
@@ -151,6 +145,19 @@ export function createEventBroadcaster(
       while (draining) await drained;
     },
     [Symbol.asyncDispose]: () => scope[Symbol.asyncDispose](),
+  };
+}
+
+function referenceTo(object: ObjectIdentity): corev1.ObjectReference {
+  const { apiVersion, kind, name, namespace, uid, resourceVersion, fieldPath } = object;
+  return {
+    apiVersion,
+    kind,
+    name,
+    ...(namespace === undefined ? {} : { namespace }),
+    ...(uid === undefined ? {} : { uid }),
+    ...(resourceVersion === undefined ? {} : { resourceVersion }),
+    ...(fieldPath === undefined ? {} : { fieldPath }),
   };
 }
 

@@ -7,7 +7,11 @@
 import type { corev1 } from '@k8ts/api';
 import type { Random } from '@k8ts/base';
 import type { ClusterState } from './cluster-state/cluster-state.ts';
+import { uidOf } from './cluster-state/pod-info.ts';
+import type { PodInfo } from './cluster-state/pod-info.ts';
 import type { ClassPlugin, Plugin, Reasons, Verdict } from './contract.ts';
+import { countReasons, fitErrorMessage } from './fit-error.ts';
+import type { ReasonCounts } from './fit-error.ts';
 
 interface ActivePlugin {
   readonly name: string;
@@ -32,6 +36,8 @@ export class ClassEvaluation {
   /** By relative plugin and node. */
   #raw: Float64Array[] = [];
   #position = -1;
+  /** What `choose` found beyond `#refusals`: by rules across nodes, or because of pods nominated to the node. */
+  #furtherRefusals = new Map<number, Refusal>();
 
   // Room for one cycle's work, kept between cycles.
   #feasible = new Int32Array(0);
@@ -52,31 +58,99 @@ export class ClassEvaluation {
     this.#across = active.filter(({ does }) => does.acrossNodes !== undefined);
   }
 
-  /** The best node for a pod of this class now; among equals, one at random. */
-  choose(random: Random): Verdict {
+  /** Whether what the class fits depends on other nodes than the one in question. */
+  get looksAcross(): boolean {
+    return this.#across.some(({ does }) => does.acrossNodes?.filter !== undefined);
+  }
+
+  /**
+   * The best node for a pod of this class now; among equals, one at random. The node it is nominated to is taken before
+   * all others if it has room (schedule_one.go, evaluateNominatedNode).
+   */
+  choose(pod: corev1.Pod, random: Random): Verdict {
     this.#refresh();
-    const { nodes } = this.#state;
+    const { nodes, nominations } = this.#state;
     for (const { does } of this.#across) does.acrossNodes?.begin();
+    this.#furtherRefusals.clear();
 
-    const [fits, feasible, { rows }] = [this.#fits, this.#feasible, nodes];
-    const refusesAcross = this.#across.some(({ does }) => does.acrossNodes?.filter !== undefined);
-    let count = 0;
-    let acrossRefusals: Map<number, Refusal> | undefined;
-    for (let node = 0; node < rows; node++) {
-      if (fits[node] === 0) continue;
-      const refusal = refusesAcross ? this.#refuseAcross(node) : undefined;
-      if (refusal === undefined) feasible[count++] = node;
-      else (acrossRefusals ??= new Map<number, Refusal>()).set(node, refusal);
+    const promised = nominations.size === 0 ? undefined : nominations.nodeOf(uidOf(pod));
+    if (promised !== undefined) {
+      const node = nodes.indexOf(promised);
+      if (node !== undefined && this.admits(node, nominations.contenders(pod, promised)) === undefined) {
+        this.#feasible[0] = node;
+        return this.#assign(1, random);
+      }
     }
-    if (count === 0) return this.#explain(acrossRefusals);
 
-    this.#sumScores(count);
-    const [chosen, score] = this.#pickBest(count, random);
-    return { kind: 'assigned', node: nodes.names[chosen] as string, feasible: count, score };
+    if (nominations.size > 0) this.#yieldToNominated(pod);
+    const [fits, feasible, further, { rows }] = [this.#fits, this.#feasible, this.#furtherRefusals, nodes];
+    const looksAcross = this.looksAcross;
+    let count = 0;
+    for (let node = 0; node < rows; node++) {
+      if (fits[node] === 0 || (further.size > 0 && further.has(node))) continue;
+      const refusal = looksAcross ? this.#refuseAcross(node) : undefined;
+      if (refusal === undefined) feasible[count++] = node;
+      else further.set(node, refusal);
+    }
+    return count === 0 ? this.#explain() : this.#assign(count, random);
+  }
+
+  /** Why `choose` found that the node has no place for the pod. */
+  refusalOf(node: number): Reasons | undefined {
+    return (this.#furtherRefusals.get(node) ?? this.#refusals[node])?.reasons;
+  }
+
+  /**
+   * Why a node, with its pods as they are counted at this moment, has no place for a pod of this class; undefined: it has.
+   * It must have one with the contenders, who were promised room on the node, and without them, for they may end up
+   * elsewhere (framework.go, RunFilterPluginsWithNominatedPods).
+   */
+  admits(node: number, contenders: readonly PodInfo[]): Reasons | undefined {
+    return this.#judgeBeside(node, contenders)?.reasons;
+  }
+
+  /** The pods of the node are counted otherwise than before (`ClusterState.suppose`), or as before again. */
+  recount(node: number): void {
+    for (const { does } of this.#across) does.acrossNodes?.recount?.(node);
   }
 
   release(): void {
     for (const { does } of this.#plugins) does.release?.();
+  }
+
+  /** The best of the first `count` feasible nodes. */
+  #assign(count: number, random: Random): Verdict {
+    this.#sumScores(count);
+    const [chosen, score] = this.#pickBest(count, random);
+    return { kind: 'assigned', node: this.#state.nodes.names[chosen] as string, feasible: count, score };
+  }
+
+  /** Refuses the nodes where pods are nominated beside which there is no room. */
+  #yieldToNominated(pod: corev1.Pod): void {
+    for (const [nodeName, contenders] of this.#state.nominations.contendersOf(pod)) {
+      const node = this.#state.nodes.indexOf(nodeName);
+      if (node === undefined) continue;
+      const refusal = this.#judgeBeside(node, contenders);
+      if (refusal !== undefined) this.#furtherRefusals.set(node, refusal);
+    }
+  }
+
+  #judgeBeside(node: number, contenders: readonly PodInfo[]): Refusal | undefined {
+    if (contenders.length === 0) return this.#judge(node);
+    for (const contender of contenders) this.#state.suppose(contender, node, 1);
+    this.recount(node);
+    let beside: Refusal | undefined;
+    try {
+      beside = this.#judge(node);
+    } finally {
+      for (const contender of contenders) this.#state.suppose(contender, node, -1);
+      this.recount(node);
+    }
+    return beside ?? this.#judge(node);
+  }
+
+  #judge(node: number): Refusal | undefined {
+    return this.#refuseLocally(node) ?? this.#refuseAcross(node);
   }
 
   /** One of those with the highest total, and that total. */
@@ -122,12 +196,10 @@ export class ClassEvaluation {
     this.#refusals[node] = undefined;
     this.#fits[node] = 0;
     if (this.#state.nodes.names[node] === undefined) return;
-    for (const { name, does } of this.#local) {
-      const reasons = does.filter?.(node);
-      if (reasons !== undefined) {
-        this.#refusals[node] = { plugin: name, reasons };
-        return;
-      }
+    const refusal = this.#refuseLocally(node);
+    if (refusal !== undefined) {
+      this.#refusals[node] = refusal;
+      return;
     }
     this.#fits[node] = 1;
     let fixed = 0;
@@ -136,6 +208,14 @@ export class ClassEvaluation {
     for (let i = 0; i < this.#relative.length; i++)
       (this.#raw[i] as Float64Array)[node] =
         (this.#relative[i] as ActivePlugin).does.relativeScore?.raw(node) ?? 0;
+  }
+
+  #refuseLocally(node: number): Refusal | undefined {
+    for (const { name, does } of this.#local) {
+      const reasons = does.filter?.(node);
+      if (reasons !== undefined) return { plugin: name, reasons };
+    }
+    return undefined;
   }
 
   #refuseAcross(node: number): Refusal | undefined {
@@ -163,25 +243,20 @@ export class ClassEvaluation {
     }
   }
 
-  /** Every node with why it lost, counted by reason, in upstream's form. */
-  #explain(acrossRefusals: ReadonlyMap<number, Refusal> | undefined): Verdict {
+  /** Every node with why it lost, counted by reason. */
+  #explain(): Verdict {
     const { nodes } = this.#state;
-    const counts = new Map<string, number>();
     const refusedBy = new Set<string>();
+    if (nodes.size === 0)
+      return { kind: 'unschedulable', message: 'no nodes available to schedule pods', refusedBy };
+    const counts: ReasonCounts = new Map();
     for (let node = 0; node < nodes.rows; node++) {
-      const refusal = this.#refusals[node] ?? acrossRefusals?.get(node);
+      const refusal = this.#furtherRefusals.get(node) ?? this.#refusals[node];
       if (refusal === undefined || nodes.names[node] === undefined) continue;
       refusedBy.add(refusal.plugin);
-      for (const reason of typeof refusal.reasons === 'string' ? [refusal.reasons] : refusal.reasons)
-        counts.set(reason, (counts.get(reason) ?? 0) + 1);
+      countReasons(counts, refusal.reasons);
     }
-    const head =
-      nodes.size === 0
-        ? 'no nodes available to schedule pods'
-        : `0/${String(nodes.size)} nodes are available`;
-    const reasons = [...counts].map(([reason, count]) => `${String(count)} ${reason}`).sort();
-    const message = reasons.length === 0 ? head : `${head}: ${reasons.join(', ')}.`;
-    return { kind: 'unschedulable', message, refusedBy };
+    return { kind: 'unschedulable', message: fitErrorMessage(nodes.size, counts), refusedBy };
   }
 }
 

@@ -36,15 +36,25 @@ export interface ClassPlugin {
 }
 
 export interface AcrossNodes {
-  /** Before the other two, in each cycle. */
+  /** Before the others, in each cycle. */
   begin(): void;
+  /**
+   * Pods of this one node were taken away or added for a question, or put back (`ClusterState.suppose`), which the change
+   * log does not tell. Needed by a `filter` that counts pods.
+   */
+  recount?(node: number): void;
   filter?(node: number): Reasons | undefined;
   /** Writes scores from 0 to 100: `scores[i]` for `nodes[i]`, i < count. */
   score?(nodes: Int32Array, count: number, scores: Float64Array): void;
 }
 
 /** One reason, or several that each count. */
-export type Reasons = string | readonly string[];
+export type Reasons = string | readonly string[] | Unresolvable;
+
+/** Reasons that would hold on an empty node as well (upstream's UnschedulableAndUnresolvable): nobody is preempted there. */
+export interface Unresolvable {
+  readonly unresolvable: string | readonly string[];
+}
 
 /** What happens in a cluster that can make room for a pod. */
 export type ClusterEvent =

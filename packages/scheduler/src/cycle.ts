@@ -3,6 +3,7 @@ import type { Random } from '@k8ts/base';
 import { ClassEvaluation } from './class-evaluation.ts';
 import type { ClusterState } from './cluster-state/cluster-state.ts';
 import type { Plugin, Verdict } from './contract.ts';
+import type { Preemption, PreemptionResult } from './preemption/preemption.ts';
 
 /** Classes kept; of those not used for longest, the evaluation is made anew when they come again. */
 const MAX_CLASSES = 512;
@@ -21,7 +22,12 @@ export class SchedulingCycle {
   }
 
   decide(pod: corev1.Pod): Verdict {
-    return this.#classOf(pod).choose(this.#random);
+    return this.#classOf(pod).choose(pod, this.#random);
+  }
+
+  /** What preemption does for a pod, right after `decide` found no node for it. */
+  preempt(pod: corev1.Pod, preemption: Preemption): PreemptionResult {
+    return preemption.find(pod, this.#classOf(pod));
   }
 
   /** What pods belong to has changed (Services, controllers, namespaces): classes that ask for it are no longer right. */

@@ -7,6 +7,10 @@ import { FakeApi } from '@k8ts/client/testing';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { startScheduler } from './scheduler.ts';
 
+const NO_ROOM =
+  '0/1 nodes are available: 1 Insufficient cpu. ' +
+  'preemption: 0/1 nodes are available: 1 No preemption victims found for incoming pod.';
+
 let clock: VirtualClock;
 let api: FakeApi;
 const disposables: AsyncDisposable[] = [];
@@ -58,13 +62,13 @@ test('pods go to nodes with room; those that find none say why, and go when room
       type: 'PodScheduled',
       status: 'False',
       reason: 'Unschedulable',
-      message: '0/1 nodes are available: 1 Insufficient cpu.',
+      message: NO_ROOM,
     },
   ]);
   const { items } = await api.client.resource(corev1.events, 'default').list();
   expect(items.map(({ reason, message }) => [reason, message])).toEqual([
     ['Scheduled', 'Successfully assigned default/one to a'],
-    ['FailedScheduling', '0/1 nodes are available: 1 Insufficient cpu.'],
+    ['FailedScheduling', NO_ROOM],
     ['Scheduled', 'Successfully assigned default/two to a'],
   ]);
 

@@ -1,13 +1,20 @@
-import { corev1 } from '@k8ts/api';
-import { formatTime, isNotFound } from '@k8ts/apimachinery';
+import { corev1, policyv1 } from '@k8ts/api';
+import { isNotFound } from '@k8ts/apimachinery';
 import { errorMessage, every, Scope } from '@k8ts/base';
 import type { Clock, Logger, Metrics, Random } from '@k8ts/base';
 import type { Client, EventRecorder, InformerFactory } from '@k8ts/client';
-import { ClusterState, sameDemands, uidOf } from './cluster-state/cluster-state.ts';
+import { ClusterState, sameDemands } from './cluster-state/cluster-state.ts';
+import { podPriority, uidOf } from './cluster-state/pod-info.ts';
 import type { ClusterEvent, Plugin, Verdict } from './contract.ts';
 import { SchedulingCycle } from './cycle.ts';
 import { createSchedulerMetrics } from './metrics.ts';
 import { defaultPlugins } from './plugin-registry.ts';
+import { podIdentity, podName } from './pod-identity.ts';
+import { patchPodStatus } from './pod-status.ts';
+import type { PodStatusChange } from './pod-status.ts';
+import { observeDisruptionBudgets } from './preemption/disruption-budgets.ts';
+import { PreemptionExecutor } from './preemption/executor.ts';
+import { Preemption } from './preemption/preemption.ts';
 import { SchedulingQueue, isGated } from './queue/scheduling-queue.ts';
 import type { QueuedPod } from './queue/scheduling-queue.ts';
 import { createWorkloadLookup } from './workload-lookup.ts';
@@ -29,6 +36,8 @@ export interface SchedulerOptions {
 const SLICE = 4;
 /** Bindings under way at once; more would only wait in the API server. */
 const MAX_BINDINGS = 256;
+/** An event's text is cut off here (events.k8s.io, NoteLengthLimit). */
+const MAX_EVENT_MESSAGE = 1024;
 
 /**
  * Finds nodes for pods. Deciding is done one pod after another, on a state that counts a pod on its node as soon as it
@@ -51,6 +60,16 @@ export function startScheduler(options: SchedulerOptions): AsyncDisposable {
 
   const nodes = informers.of(corev1.nodes);
   const pods = informers.of(corev1.pods);
+  const budgets = scope.use(observeDisruptionBudgets(informers.of(policyv1.podDisruptionBudgets)));
+  const { nominations } = state;
+  const statusWriter = { client, clock, random, signal: scope.signal };
+  const executor = new PreemptionExecutor({ ...statusWriter, events, logger, metrics, nominations });
+  const preemption = new Preemption({
+    state,
+    random,
+    budgets,
+    isBeingPreempted: (uid) => executor.isBeingPreempted(uid),
+  });
 
   scope.use(
     nodes.addHandler({
@@ -67,31 +86,47 @@ export function startScheduler(options: SchedulerOptions): AsyncDisposable {
     }),
   );
 
+  /** A pod waits for a node no more that was promised to it: others who had to leave it room may have it. */
+  const withdrawn = (pod: corev1.Pod): void =>
+    queue.onEvent('AssignedPodDeleted', (other) => podPriority(other) <= podPriority(pod));
   const forget = (pod: corev1.Pod): void => {
     queue.delete(uidOf(pod));
+    executor.forget(uidOf(pod));
+    if (nominations.delete(uidOf(pod)) !== undefined) withdrawn(pod);
     if (state.remove(uidOf(pod))) queue.onEvent('AssignedPodDeleted');
   };
-  const observe = (pod: corev1.Pod, event: ClusterEvent): void => {
+  const observe = (pod: corev1.Pod, event: ClusterEvent, before?: corev1.Pod): void => {
     if (hasEnded(pod)) {
       forget(pod); // what has ended takes nothing from its node
     } else if (pod.spec.nodeName) {
       queue.delete(uidOf(pod));
+      const promised = nominations.nodeOf(uidOf(pod));
       state.place(pod, pod.spec.nodeName);
       queue.onEvent(event);
+      if (promised !== undefined && promised !== pod.spec.nodeName) withdrawn(pod);
     } else if (pod.metadata.deletionTimestamp === undefined) {
-      if (pod.spec.schedulerName === schedulerName) queue.put(pod);
+      if (pod.spec.schedulerName === schedulerName) wait(pod, before);
     } else {
       queue.delete(uidOf(pod));
+      if (nominations.delete(uidOf(pod)) !== undefined) withdrawn(pod);
     }
+  };
+  const wait = (pod: corev1.Pod, before: corev1.Pod | undefined): void => {
+    const uid = uidOf(pod);
+    queue.put(pod);
+    if (state.has(uid)) return; // decided for a node, though the API server does not know yet
+    const promised = nominations.nodeOf(uid);
+    nominations.observe(pod, before);
+    if (promised !== undefined && promised !== nominations.nodeOf(uid)) withdrawn(pod);
   };
   scope.use(
     pods.addHandler({
       added: (pod) => observe(pod, 'AssignedPodAdded'),
       updated: (pod, before) => {
-        // A status report of a pod on its node concerns nobody here.
         const settled = pod.spec.nodeName !== undefined && pod.spec.nodeName === before.spec.nodeName;
         if (!settled || hasEnded(pod) !== hasEnded(before) || !sameDemands(pod, before))
-          observe(pod, before.spec.nodeName ? 'AssignedPodChanged' : 'AssignedPodAdded');
+          observe(pod, before.spec.nodeName ? 'AssignedPodChanged' : 'AssignedPodAdded', before);
+        else state.refresh(pod); // a status report of a pod on its node concerns only who may be preempted
       },
       deleted: forget,
     }),
@@ -137,11 +172,43 @@ export function startScheduler(options: SchedulerOptions): AsyncDisposable {
     );
     if (verdict.kind === 'unschedulable') {
       queue.park(entry, verdict.refusedBy);
-      track(reportUnschedulable(pod, verdict.message));
+      try {
+        tryPreemption(entry, verdict.message);
+      } catch (error) {
+        logger.error('preemption failed', { pod: podName(pod), error: errorMessage(error) });
+        track(reportUnschedulable(pod, verdict.message));
+      }
       return;
     }
+    const promised = nominations.nodeOf(uidOf(pod));
     state.place(pod, verdict.node);
+    if (promised !== undefined && promised !== verdict.node) withdrawn(pod);
     track(bind(entry, verdict.node));
+  }
+
+  /** Upstream's PostFilter: nobody has room for the pod; it may be that others have to leave. */
+  function tryPreemption(entry: QueuedPod, message: string): void {
+    const { pod } = entry;
+    if (state.nodes.size === 0) {
+      nominations.delete(uidOf(pod));
+      track(reportUnschedulable(pod, message, ''));
+      return;
+    }
+    metrics.attemptedPreemption();
+    const result = cycle.preempt(pod, preemption);
+    if (result.kind === 'refused') {
+      const cleared = result.clearsNomination ? '' : undefined;
+      if (cleared === '' && nominations.delete(uidOf(pod)) !== undefined) withdrawn(pod);
+      track(reportUnschedulable(pod, `${message} ${result.message}`, cleared));
+      return;
+    }
+    nominations.nominate(pod, result.node);
+    const execution = executor.execute(pod, result.node, result.victims);
+    if (execution !== undefined) {
+      queue.hold(entry);
+      track(execution.then((succeeded) => queue.release(entry, !succeeded)));
+    }
+    track(reportUnschedulable(pod, message, result.node));
   }
 
   function track(work: Promise<void>): void {
@@ -164,7 +231,7 @@ export function startScheduler(options: SchedulerOptions): AsyncDisposable {
       });
       queue.delete(uidOf(pod));
       events.event(
-        identityOf(pod),
+        podIdentity(pod),
         'Normal',
         'Scheduled',
         `Successfully assigned ${podName(pod)} to ${node}`,
@@ -180,41 +247,33 @@ export function startScheduler(options: SchedulerOptions): AsyncDisposable {
       logger.warn('binding failed', { pod: podName(pod), node, error: errorMessage(error) });
       queue.delayRetry(entry);
       events.event(
-        identityOf(pod),
+        podIdentity(pod),
         'Warning',
         'FailedScheduling',
         `binding rejected: ${errorMessage(error)}`,
       );
+      await writeStatus(entry.pod, { nominatedNodeName: '' });
     }
   }
 
-  async function reportUnschedulable(pod: corev1.Pod, message: string): Promise<void> {
-    events.event(identityOf(pod), 'Warning', 'FailedScheduling', message);
-    const present = pod.status?.conditions?.find(({ type }) => type === 'PodScheduled');
-    if (present?.status === 'False' && present.reason === 'Unschedulable' && present.message === message)
-      return;
-    const condition: corev1.PodCondition = {
-      type: 'PodScheduled',
-      status: 'False',
-      reason: 'Unschedulable',
-      message,
-      lastTransitionTime:
-        present?.status === 'False' && present.lastTransitionTime !== undefined
-          ? present.lastTransitionTime
-          : formatTime(clock.now()),
-    };
-    const { name = '', namespace = '', uid } = pod.metadata;
+  async function reportUnschedulable(
+    pod: corev1.Pod,
+    message: string,
+    nominatedNodeName?: string,
+  ): Promise<void> {
+    events.event(podIdentity(pod), 'Warning', 'FailedScheduling', truncated(message));
+    await writeStatus(pod, {
+      condition: { type: 'PodScheduled', status: 'False', reason: 'Unschedulable', message },
+      ...(nominatedNodeName === undefined ? undefined : { nominatedNodeName }),
+    });
+  }
+
+  async function writeStatus(pod: corev1.Pod, change: PodStatusChange): Promise<void> {
     try {
-      await client
-        .resource(corev1.pods, namespace)
-        .patch(
-          name,
-          { metadata: { uid }, status: { conditions: [condition] } },
-          { type: 'strategic', subresource: 'status' },
-        );
+      await patchPodStatus(statusWriter, pod, change);
     } catch (error) {
       if (!isNotFound(error) && !scope.signal.aborted)
-        logger.warn('condition not written', { pod: podName(pod), error: errorMessage(error) });
+        logger.warn('status not written', { pod: podName(pod), error: errorMessage(error) });
     }
   }
 
@@ -257,17 +316,9 @@ function hasEnded({ status }: corev1.Pod): boolean {
   return status?.phase === 'Succeeded' || status?.phase === 'Failed';
 }
 
-function podName({ metadata }: corev1.Pod): string {
-  return `${metadata.namespace ?? ''}/${metadata.name ?? ''}`;
-}
-
-function identityOf({ metadata }: corev1.Pod): Parameters<EventRecorder['event']>[0] {
-  return {
-    apiVersion: 'v1',
-    kind: 'Pod',
-    namespace: metadata.namespace ?? '',
-    name: metadata.name ?? '',
-    uid: metadata.uid ?? '',
-    resourceVersion: metadata.resourceVersion ?? '',
-  };
+function truncated(message: string): string {
+  const suffix = ' ...';
+  return message.length <= MAX_EVENT_MESSAGE
+    ? message
+    : message.slice(0, MAX_EVENT_MESSAGE - suffix.length) + suffix;
 }

@@ -7,6 +7,8 @@ import { selects } from './pod-counters.ts';
 import type { PodSelection } from './pod-counters.ts';
 import type { WorkloadLookup } from './workloads.ts';
 
+const NO_TERMS: readonly string[] = [];
+
 /** A term of pods that are on nodes already: whom it speaks of, and on how many pods of each node it stands. */
 export interface PlacedTerm {
   readonly kind: 'required-anti' | 'required' | 'preferred' | 'preferred-anti';
@@ -26,7 +28,6 @@ export interface PlacedTerm {
 export class AntiAffinityTerms {
   readonly #nodes: NodeTable;
   readonly #terms = new Map<string, { readonly term: PlacedTerm; users: number }>();
-  readonly #ofPod = new WeakMap<corev1.PodSpec, readonly string[]>();
 
   constructor(nodes: NodeTable) {
     this.#nodes = nodes;
@@ -36,32 +37,32 @@ export class AntiAffinityTerms {
     return this.#terms.size;
   }
 
-  add(pod: corev1.Pod, node: number, workloads: WorkloadLookup): void {
+  /** Makes the terms of a pod known, on no node yet; give what comes back to the other methods. */
+  register(pod: corev1.Pod, workloads: WorkloadLookup): readonly string[] {
     if (pod.spec.affinity?.podAffinity === undefined && pod.spec.affinity?.podAntiAffinity === undefined)
-      return;
-    const keys: string[] = [];
-    for (const term of termsOf(pod, workloads)) {
+      return NO_TERMS;
+    return termsOf(pod, workloads).map((term) => {
       const key = keyOf(term);
       let entry = this.#terms.get(key);
-      if (entry === undefined) {
-        entry = { term: this.#place(term), users: 0 };
-        this.#terms.set(key, entry);
-      }
+      if (entry === undefined) this.#terms.set(key, (entry = { term: this.#place(term), users: 0 }));
       entry.users++;
-      entry.term.counts[node] = (entry.term.counts[node] as number) + 1;
-      keys.push(key);
-    }
-    this.#ofPod.set(pod.spec, keys);
+      return key;
+    });
   }
 
-  remove(pod: corev1.Pod, node: number): void {
-    for (const key of this.#ofPod.get(pod.spec) ?? []) {
-      const entry = this.#terms.get(key);
-      if (entry === undefined) continue;
-      entry.term.counts[node] = (entry.term.counts[node] as number) - 1;
-      if (--entry.users === 0) this.#terms.delete(key);
+  /** A pod that was registered came to (`sign` 1) or left (-1) the node. */
+  count(terms: readonly string[], node: number, sign: 1 | -1): void {
+    for (const key of terms) {
+      const counts = this.#terms.get(key)?.term.counts;
+      if (counts !== undefined) counts[node] = (counts[node] as number) + sign;
     }
-    this.#ofPod.delete(pod.spec);
+  }
+
+  unregister(terms: readonly string[]): void {
+    for (const key of terms) {
+      const entry = this.#terms.get(key);
+      if (entry !== undefined && --entry.users === 0) this.#terms.delete(key);
+    }
   }
 
   #place(term: AffinityTerm): PlacedTerm {

@@ -1,19 +1,15 @@
 import type { corev1 } from '@k8ts/api';
 import { jsonEqual } from '@k8ts/apimachinery';
 import { NodeTable } from './node-table.ts';
-import { PodCounters, placedPod } from './pod-counters.ts';
-import type { PlacedPod, PodCounter, PodSelection } from './pod-counters.ts';
-import { podRequests } from './pod-resources.ts';
-import type { ResourceAmounts } from './pod-resources.ts';
+import { Nominations } from './nominations.ts';
+import { PodCounters } from './pod-counters.ts';
+import type { PodCounter, PodSelection } from './pod-counters.ts';
+import { podInfo, startTimeOf, uidOf } from './pod-info.ts';
+import type { PodInfo } from './pod-info.ts';
 import { AntiAffinityTerms } from './anti-affinity-terms.ts';
 import type { WorkloadLookup } from './workloads.ts';
 
-interface PodEntry extends PlacedPod {
-  readonly pod: corev1.Pod;
-  readonly requests: ResourceAmounts;
-  readonly nonZero: ResourceAmounts;
-  readonly ports: readonly string[];
-}
+const NO_PODS: ReadonlySet<PodInfo> = new Set();
 
 /**
  * Nodes with the pods on them. A pod that has been given a node is counted there at once (`place`), before the API server
@@ -23,13 +19,18 @@ export class ClusterState {
   readonly nodes: NodeTable = new NodeTable();
   readonly antiAffinity: AntiAffinityTerms = new AntiAffinityTerms(this.nodes);
   readonly workloads: WorkloadLookup;
+  readonly nominations: Nominations;
   readonly #counters = new PodCounters();
-  readonly #pods = new Map<string, PodEntry>();
+  readonly #pods = new Map<string, PodInfo>();
+  readonly #onNode: Set<PodInfo>[] = [];
+  /** By node, of its pods; undefined where it must be looked up again. */
+  readonly #lowestPriority: (number | undefined)[] = [];
   /** Pods whose node has not been seen yet, by node. */
   readonly #waiting = new Map<string, Map<string, corev1.Pod>>();
 
   constructor(workloads: WorkloadLookup) {
     this.workloads = workloads;
+    this.nominations = new Nominations(this.antiAffinity, workloads);
   }
 
   putNode(node: corev1.Node): void {
@@ -50,43 +51,38 @@ export class ClusterState {
     const index = this.nodes.indexOf(name);
     if (index === undefined) return;
     // Its pods stay known: should the node come back, they are still there.
-    for (const entry of [...this.#pods.values()]) {
-      if (entry.node !== index) continue;
-      this.remove(uidOf(entry.pod));
-      this.#wait(entry.pod, name);
+    for (const { pod, latest } of [...this.podsOn(index)]) {
+      this.remove(uidOf(pod));
+      this.#wait(latest, name);
     }
     this.nodes.remove(name);
     this.#counters.clearNode(index);
   }
 
-  /** Counts a pod on a node; a pod that is there already is counted as it is now. */
+  /** Counts a pod on a node, where it is nominated no more; a pod that is there already is counted as it is now. */
   place(pod: corev1.Pod, nodeName: string): void {
     const uid = uidOf(pod);
+    this.nominations.delete(uid);
     const known = this.#pods.get(uid);
     const index = this.nodes.indexOf(nodeName);
     if (known !== undefined) {
-      if (known.node === index && sameDemands(known.pod, pod)) return;
+      if (known.node === index && sameDemands(known.pod, pod)) {
+        this.#refresh(known, pod);
+        return;
+      }
       this.remove(uid);
     }
     if (index === undefined) {
       this.#wait(pod, nodeName);
       return;
     }
-    const entry: PodEntry = {
-      ...placedPod(pod, index),
-      pod,
-      requests: podRequests(pod.spec),
-      nonZero: podRequests(pod.spec, true),
-      ports: hostPortsOf(pod),
-    };
-    this.#pods.set(uid, entry);
-    this.nodes.account(index, entry.requests, entry.nonZero, 1);
-    if (entry.ports.length > 0) {
-      const used = (this.nodes.hostPorts[index] ??= new Map<string, number>());
-      for (const port of entry.ports) used.set(port, (used.get(port) ?? 0) + 1);
-    }
-    this.#counters.count(entry, 1);
-    this.antiAffinity.add(pod, index, this.workloads);
+    const info = podInfo(pod, index, this.antiAffinity.register(pod, this.workloads));
+    this.#pods.set(uid, info);
+    (this.#onNode[index] ??= new Set<PodInfo>()).add(info);
+    const lowest = this.#lowestPriority[index];
+    if (lowest !== undefined && info.priority < lowest) this.#lowestPriority[index] = info.priority;
+    this.suppose(info, index, 1);
+    this.nodes.touch(index);
   }
 
   /** Takes a pod away; false if it was not there. */
@@ -94,19 +90,49 @@ export class ClusterState {
     for (const [node, pods] of this.#waiting) {
       if (pods.delete(uid) && pods.size === 0) this.#waiting.delete(node);
     }
-    const entry = this.#pods.get(uid);
-    if (entry === undefined) return false;
+    const info = this.#pods.get(uid);
+    if (info === undefined) return false;
+    const { node, priority, terms } = info;
     this.#pods.delete(uid);
-    this.nodes.account(entry.node, entry.requests, entry.nonZero, -1);
-    const used = this.nodes.hostPorts[entry.node];
-    for (const port of entry.ports) {
-      const users = (used?.get(port) ?? 1) - 1;
-      if (users > 0) used?.set(port, users);
-      else used?.delete(port);
-    }
-    this.#counters.count(entry, -1);
-    this.antiAffinity.remove(entry.pod, entry.node);
+    this.#onNode[node]?.delete(info);
+    if (this.#lowestPriority[node] === priority) this.#lowestPriority[node] = undefined;
+    this.suppose(info, node, -1);
+    this.antiAffinity.unregister(terms);
+    this.nodes.touch(node);
     return true;
+  }
+
+  /** A pod that is on a node reports something that is not counted. */
+  refresh(pod: corev1.Pod): void {
+    const known = this.#pods.get(uidOf(pod));
+    if (known !== undefined) this.#refresh(known, pod);
+  }
+
+  /** In no particular order. */
+  podsOn(node: number): ReadonlySet<PodInfo> {
+    return this.#onNode[node] ?? NO_PODS;
+  }
+
+  /** Infinity for a node without pods. */
+  lowestPriorityOn(node: number): number {
+    let lowest = this.#lowestPriority[node];
+    if (lowest === undefined) {
+      lowest = Infinity;
+      for (const { priority } of this.podsOn(node)) lowest = Math.min(lowest, priority);
+      this.#lowestPriority[node] = lowest;
+    }
+    return lowest;
+  }
+
+  /**
+   * Counts a pod on a node as if it were there (`sign` 1) or were gone (-1). The change log is not told, so this must be
+   * undone before the question is answered that it was done for.
+   */
+  suppose(info: PodInfo, node: number, sign: 1 | -1): void {
+    this.nodes.account(node, info.requests, info.nonZero, sign);
+    if (info.ports.length > 0) this.nodes.usePorts(node, info.ports, sign);
+    this.#counters.count(info, node, sign);
+    this.antiAffinity.count(info.terms, node, sign);
   }
 
   has(uid: string): boolean {
@@ -120,6 +146,14 @@ export class ClusterState {
 
   releaseCounter(counter: PodCounter): void {
     this.#counters.release(counter);
+  }
+
+  #refresh(info: PodInfo, pod: corev1.Pod): void {
+    info.latest = pod;
+    const startTime = startTimeOf(pod);
+    if (startTime === info.startTime) return;
+    info.startTime = startTime;
+    this.nodes.stamp(info.node);
   }
 
   #wait(pod: corev1.Pod, node: string): void {
@@ -142,21 +176,4 @@ function sameResources(a: readonly corev1.Container[] = [], b: readonly corev1.C
   return (
     a.length === b.length && a.every(({ resources }, index) => jsonEqual(resources, b[index]?.resources))
   );
-}
-
-export function uidOf(pod: corev1.Pod): string {
-  return pod.metadata.uid ?? `${pod.metadata.namespace ?? ''}/${pod.metadata.name ?? ''}`;
-}
-
-/** `TCP/0.0.0.0/80` for each port of the node that the pod takes. */
-export function hostPortsOf({ spec }: corev1.Pod): readonly string[] {
-  const ports: string[] = [];
-  const sidecars = (spec.initContainers ?? []).filter(({ restartPolicy }) => restartPolicy === 'Always');
-  for (const container of [...spec.containers, ...sidecars])
-    for (const { hostPort, protocol, hostIP } of container.ports ?? [])
-      if (hostPort !== undefined && hostPort > 0)
-        ports.push(
-          `${protocol ?? 'TCP'}/${hostIP === undefined || hostIP === '' ? '0.0.0.0' : hostIP}/${String(hostPort)}`,
-        );
-  return ports;
 }

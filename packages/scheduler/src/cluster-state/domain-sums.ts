@@ -57,6 +57,17 @@ export class DomainSums {
     }
   }
 
+  /** As `refresh`, of one node whose change is not in the log; to be called again when that is undone. */
+  recount(node: number): void {
+    if (this.#position < 0 || this.#domainOf.length !== this.#nodes.capacity) {
+      this.refresh();
+      return;
+    }
+    if (this.sums.length < this.domains.count) this.#makeRoom();
+    this.#take(node);
+    this.#add(node);
+  }
+
   #reset(): void {
     this.sums = new Float64Array(this.domains.count);
     this.members = new Int32Array(this.domains.count);

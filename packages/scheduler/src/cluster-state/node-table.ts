@@ -1,8 +1,8 @@
 /**
  * The nodes as the scheduler sees them: arrays of numbers, a node being an index. Guarded by bench/scheduler.bench.ts.
  *
- * Invariant: whatever changes a row goes through `touch`, which stamps the row and writes it to the change log; an
- * evaluation that has seen the log up to some position needs to look only at the rows after it.
+ * Invariant: whatever changes a row ends with `touch`, which stamps the row and writes it to the change log, or is undone
+ * before anybody else looks; an evaluation that has seen the log up to some position needs to look only at the rows after it.
  */
 import type { corev1 } from '@k8ts/api';
 import { amountsOf } from './pod-resources.ts';
@@ -113,7 +113,7 @@ export class NodeTable {
     return index;
   }
 
-  /** Adds (`sign` 1) or takes away (-1) what a pod asks of a node. */
+  /** Adds (`sign` 1) or takes away (-1) what a pod asks of a node. If this is to last, `touch` the row. */
   account(index: number, requests: ResourceAmounts, nonZero: ResourceAmounts, sign: 1 | -1): void {
     change(this.requestedCpu, index, sign * requests.cpu);
     change(this.requestedMemory, index, sign * requests.memory);
@@ -123,17 +123,31 @@ export class NodeTable {
     change(this.podCount, index, sign);
     for (const [resource, amount] of requests.others ?? [])
       change(columnOf(this.requestedOthers, resource, this.capacity), index, sign * amount);
-    this.touch(index);
+  }
+
+  /** The same for host ports. */
+  usePorts(index: number, ports: readonly string[], sign: 1 | -1): void {
+    const used = (this.hostPorts[index] ??= new Map<string, number>());
+    for (const port of ports) {
+      const users = (used.get(port) ?? 0) + sign;
+      if (users > 0) used.set(port, users);
+      else used.delete(port);
+    }
   }
 
   touch(index: number): void {
-    this.version[index] = ++this.#stamp;
+    this.stamp(index);
     this.#log.push(index);
     if (this.#log.length > 4 * this.rows + 1024) {
       const dropped = this.#log.length >> 1;
       this.#log = this.#log.slice(dropped);
       this.#logStart += dropped;
     }
+  }
+
+  /** Something about the node's pods changed that no filter or score looks at, but who may be preempted for whom does. */
+  stamp(index: number): void {
+    this.version[index] = ++this.#stamp;
   }
 
   /** Position in the change log: all that happened so far is before it. */

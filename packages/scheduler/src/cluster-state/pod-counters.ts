@@ -1,4 +1,3 @@
-import type { corev1 } from '@k8ts/api';
 import { formatLabelSelector, matchesLabels } from '@k8ts/apimachinery';
 import type { LabelSelector } from '@k8ts/apimachinery';
 import { grownInts } from './node-table.ts';
@@ -62,10 +61,10 @@ export class PodCounters {
     }
   }
 
-  /** A pod came to (`sign` 1) or left (-1) its node. */
-  count(pod: PlacedPod, sign: 1 | -1): void {
+  /** A pod came to (`sign` 1) or left (-1) a node. */
+  count(pod: Omit<PlacedPod, 'node'>, node: number, sign: 1 | -1): void {
     for (const group of [this.#byNamespace.get(pod.namespace), this.#everywhere])
-      for (const counter of group ?? []) if (selects(counter.selection, pod)) addTo(counter, pod.node, sign);
+      for (const counter of group ?? []) if (selects(counter.selection, pod)) addTo(counter, node, sign);
   }
 
   grow(capacity: number): void {
@@ -82,10 +81,6 @@ export function selects(
   pod: Pick<PlacedPod, 'namespace' | 'labels'>,
 ): boolean {
   return (namespaces === undefined || namespaces.has(pod.namespace)) && matchesLabels(selector, pod.labels);
-}
-
-export function placedPod(pod: corev1.Pod, node: number): PlacedPod {
-  return { node, namespace: pod.metadata.namespace ?? '', labels: pod.metadata.labels };
 }
 
 function addTo(counter: PodCounter, node: number, amount: number): void {

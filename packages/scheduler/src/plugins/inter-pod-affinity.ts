@@ -3,9 +3,9 @@ import type { AffinityTerm } from '../cluster-state/anti-affinity-terms.ts';
 import { DomainSums } from '../cluster-state/domain-sums.ts';
 import { selects } from '../cluster-state/pod-counters.ts';
 import type { PodCounter } from '../cluster-state/pod-counters.ts';
-import type { Plugin } from '../contract.ts';
+import type { Plugin, Unresolvable } from '../contract.ts';
 
-const AFFINITY = "node(s) didn't match pod affinity rules";
+const AFFINITY: Unresolvable = { unresolvable: "node(s) didn't match pod affinity rules" };
 const ANTI_AFFINITY = "node(s) didn't match pod anti-affinity rules";
 const EXISTING_ANTI_AFFINITY = "node(s) didn't satisfy existing pods anti-affinity rules";
 
@@ -41,20 +41,28 @@ export const interPodAffinity: Plugin = {
       ({ kind, selection }) => kind !== 'required' || selects(selection, subject),
     );
 
+    let counted: readonly DomainSums[] = [];
     let existing: readonly DomainSums[] = [];
     let preferences: readonly Preference[] = [];
     let nobodyThere = false;
+    const isNobodyThere = (): boolean => required.every((sums) => sums.sums.every((count) => count === 0));
 
     return {
       acrossNodes: {
         begin() {
           const speaking = state.antiAffinity.speakingOf(pod);
-          for (const { sums } of [...terms, ...speaking]) sums.refresh();
-          nobodyThere = required.every(({ sums }) => sums.every((count) => count === 0));
+          counted = [...terms, ...speaking].map(({ sums }) => sums);
+          for (const sums of counted) sums.refresh();
+          nobodyThere = isNobodyThere();
           existing = speaking.filter(({ kind }) => kind === 'required-anti').map(({ sums }) => sums);
           preferences = [...ownPreferences, ...speaking.filter(({ kind }) => kind !== 'required-anti')].map(
             (term) => ({ weight: preferenceOf(term), sums: term.sums }),
           );
+        },
+
+        recount(node) {
+          for (const sums of counted) sums.recount(node);
+          nobodyThere = isNobodyThere();
         },
 
         filter(node) {

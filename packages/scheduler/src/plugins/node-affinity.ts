@@ -1,7 +1,9 @@
 import type { corev1 } from '@k8ts/api';
 import { matchesNodeSelectorTerm, requiredNodeMatcher } from '@k8ts/apimachinery';
 import type { ClusterState } from '../cluster-state/cluster-state.ts';
-import type { Plugin } from '../contract.ts';
+import type { Plugin, Unresolvable } from '../contract.ts';
+
+const MISMATCH: Unresolvable = { unresolvable: "node(s) didn't match Pod's node affinity/selector" };
 
 /** `nodeSelector` and `affinity.nodeAffinity`. (MatchNodeSelector in the scheduler policies of old.) */
 export const nodeAffinity: Plugin = {
@@ -13,10 +15,8 @@ export const nodeAffinity: Plugin = {
     const matches = requiredNodeMatcher(pod.spec);
     const preferred = pod.spec.affinity?.nodeAffinity?.preferredDuringSchedulingIgnoredDuringExecution ?? [];
     if (matches === undefined && preferred.length === 0) return undefined;
-    const filter = (node: number): string | undefined =>
-      matches === undefined || matches(nodes.objects[node] as corev1.Node)
-        ? undefined
-        : "node(s) didn't match Pod's node affinity/selector";
+    const filter = (node: number): Unresolvable | undefined =>
+      matches === undefined || matches(nodes.objects[node] as corev1.Node) ? undefined : MISMATCH;
     if (preferred.length === 0) return { filter };
     return {
       filter,

@@ -1,4 +1,6 @@
-import type { Plugin } from '../contract.ts';
+import type { Plugin, Unresolvable } from '../contract.ts';
+
+const OTHER_NODE: Unresolvable = { unresolvable: "node(s) didn't match the requested node name" };
 
 /** A pod that names its node goes there or nowhere. (HostName in the scheduler policies of old.) */
 export const nodeName: Plugin = {
@@ -8,8 +10,7 @@ export const nodeName: Plugin = {
   forClass({ spec }, { nodes }) {
     if (spec.nodeName === undefined || spec.nodeName === '') return undefined;
     return {
-      filter: (node) =>
-        nodes.names[node] === spec.nodeName ? undefined : "node(s) didn't match the requested node name",
+      filter: (node) => (nodes.names[node] === spec.nodeName ? undefined : OTHER_NODE),
     };
   },
 };

@@ -1,4 +1,4 @@
-import { hostPortsOf } from '../cluster-state/cluster-state.ts';
+import { hostPortsOf } from '../cluster-state/pod-info.ts';
 import type { Plugin } from '../contract.ts';
 
 const ANY_ADDRESS = '0.0.0.0';

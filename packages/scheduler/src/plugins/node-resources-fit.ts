@@ -1,5 +1,4 @@
 import type { corev1 } from '@k8ts/api';
-import type { NodeTable } from '../cluster-state/node-table.ts';
 import { podRequests } from '../cluster-state/pod-resources.ts';
 import type { Plugin } from '../contract.ts';
 
@@ -20,23 +19,34 @@ export const nodeResourcesFit: Plugin = {
     return {
       filter(node) {
         const reasons: string[] = [];
+        let hopeless = false; // it asks for more than the node has at all
+        const check = (
+          name: string,
+          asked: number,
+          allocatable?: Float64Array,
+          used?: Float64Array,
+        ): void => {
+          const has = allocatable?.[node] ?? 0;
+          if (asked <= has - (used?.[node] ?? 0)) return;
+          reasons.push(`Insufficient ${name}`);
+          hopeless ||= asked > has;
+        };
         if ((nodes.podCount[node] as number) + 1 > (nodes.allocatablePods[node] as number))
           reasons.push('Too many pods');
-        if (requests.cpu > 0 && lacks(nodes.allocatableCpu, nodes.requestedCpu, node, requests.cpu))
-          reasons.push('Insufficient cpu');
-        if (
-          requests.memory > 0 &&
-          lacks(nodes.allocatableMemory, nodes.requestedMemory, node, requests.memory)
-        )
-          reasons.push('Insufficient memory');
-        if (
-          requests.ephemeralStorage > 0 &&
-          lacks(nodes.allocatableStorage, nodes.requestedStorage, node, requests.ephemeralStorage)
-        )
-          reasons.push('Insufficient ephemeral-storage');
+        if (requests.cpu > 0) check('cpu', requests.cpu, nodes.allocatableCpu, nodes.requestedCpu);
+        if (requests.memory > 0)
+          check('memory', requests.memory, nodes.allocatableMemory, nodes.requestedMemory);
+        if (requests.ephemeralStorage > 0)
+          check(
+            'ephemeral-storage',
+            requests.ephemeralStorage,
+            nodes.allocatableStorage,
+            nodes.requestedStorage,
+          );
         for (const [name, amount] of others)
-          if (free(nodes, name, node) < amount) reasons.push(`Insufficient ${name}`);
-        return reasons.length === 0 ? undefined : reasons;
+          check(name, amount, nodes.allocatableOthers.get(name), nodes.requestedOthers.get(name));
+        if (reasons.length === 0) return undefined;
+        return hopeless ? { unresolvable: reasons } : reasons;
       },
 
       score(node) {
@@ -62,16 +72,6 @@ export function resourceKey(spec: corev1.PodSpec): unknown {
     spec.resources?.requests,
     spec.overhead,
   ];
-}
-
-function lacks(allocatable: Float64Array, requested: Float64Array, node: number, amount: number): boolean {
-  return amount > (allocatable[node] as number) - (requested[node] as number);
-}
-
-function free(nodes: NodeTable, resource: string, node: number): number {
-  return (
-    (nodes.allocatableOthers.get(resource)?.[node] ?? 0) - (nodes.requestedOthers.get(resource)?.[node] ?? 0)
-  );
 }
 
 function leastAllocated(allocatable = 0, requested: number): number {

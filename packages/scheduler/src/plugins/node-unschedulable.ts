@@ -1,6 +1,7 @@
 import { toleratesTaint } from '@k8ts/apimachinery';
-import type { Plugin } from '../contract.ts';
+import type { Plugin, Unresolvable } from '../contract.ts';
 
+const CORDONED: Unresolvable = { unresolvable: 'node(s) were unschedulable' };
 const TAINT = { key: 'node.kubernetes.io/unschedulable', effect: 'NoSchedule' } as const;
 
 /** Cordoned nodes take no pods, but those that tolerate it (DaemonSets'). */
@@ -10,6 +11,6 @@ export const nodeUnschedulable: Plugin = {
   classKey: (pod) => pod.spec.tolerations,
   forClass(pod, { nodes }) {
     if (pod.spec.tolerations?.some((toleration) => toleratesTaint(toleration, TAINT))) return undefined;
-    return { filter: (node) => (nodes.unschedulable[node] === 1 ? 'node(s) were unschedulable' : undefined) };
+    return { filter: (node) => (nodes.unschedulable[node] === 1 ? CORDONED : undefined) };
   },
 };

@@ -2,83 +2,8 @@ import type { corev1 } from '@k8ts/api';
 import { labelSelectorFromObject } from '@k8ts/apimachinery';
 import { seededRandom } from '@k8ts/base';
 import { describe, expect, test } from 'vitest';
-import { ClusterState } from '../cluster-state/cluster-state.ts';
-import type { WorkloadLookup } from '../cluster-state/workloads.ts';
 import type { Verdict } from '../contract.ts';
-import { SchedulingCycle } from '../cycle.ts';
-import { defaultPlugins } from '../plugin-registry.ts';
-
-const HOSTNAME = 'kubernetes.io/hostname';
-
-const alone: WorkloadLookup = { selectorOf: () => undefined, namespacesMatching: () => new Set() };
-
-function node(
-  name: string,
-  init: Partial<corev1.NodeSpec> & {
-    labels?: Record<string, string>;
-    cpu?: string;
-    pods?: string;
-    extra?: Record<string, string>;
-  } = {},
-): corev1.Node {
-  const { labels, cpu = '4', pods = '110', extra, ...spec } = init;
-  return {
-    metadata: { name, labels: { [HOSTNAME]: name, ...labels } },
-    spec,
-    status: { allocatable: { cpu, memory: '8Gi', pods, 'ephemeral-storage': '10Gi', ...extra } },
-  };
-}
-
-let serial = 0;
-function pod(
-  spec: Partial<corev1.PodSpec> & {
-    labels?: Record<string, string>;
-    requests?: Record<string, string>;
-    hostPort?: number;
-    hostIP?: string;
-  } = {},
-): corev1.Pod {
-  const { labels, requests, hostPort, hostIP, ...rest } = spec;
-  const name = `pod-${String(serial++)}`;
-  return {
-    metadata: { name, namespace: 'default', uid: name, ...(labels === undefined ? {} : { labels }) },
-    spec: {
-      containers: [
-        {
-          name: 'app',
-          image: 'app',
-          ...(requests === undefined ? {} : { resources: { requests } }),
-          ...(hostPort === undefined
-            ? {}
-            : {
-                ports: [{ containerPort: hostPort, hostPort, ...(hostIP === undefined ? {} : { hostIP }) }],
-              }),
-        },
-      ],
-      ...rest,
-    },
-  };
-}
-
-class Harness {
-  readonly state: ClusterState;
-  readonly cycle: SchedulingCycle;
-  constructor(nodes: readonly corev1.Node[], workloads: WorkloadLookup = alone) {
-    this.state = new ClusterState(workloads);
-    this.cycle = new SchedulingCycle(defaultPlugins, this.state, seededRandom(7));
-    for (const each of nodes) this.state.putNode(each);
-  }
-  decide(subject: corev1.Pod): Verdict {
-    return this.cycle.decide(subject);
-  }
-  /** Decides and counts the pod there. */
-  schedule(subject: corev1.Pod): string {
-    const verdict = this.decide(subject);
-    if (verdict.kind !== 'assigned') throw new Error(verdict.message);
-    this.state.place(subject, verdict.node);
-    return verdict.node;
-  }
-}
+import { alone, Harness, HOSTNAME, node, pod } from '../testing/scheduling-harness.ts';
 
 const place = (harness: Harness, subject: corev1.Pod, nodeName: string): void =>
   harness.state.place(subject, nodeName);
@@ -456,6 +381,8 @@ test('the kept evaluation agrees with one made anew, over a random history', () 
   const nodes = new Map<string, corev1.Node>();
   const placed = new Map<string, { pod: corev1.Pod; node: string }>();
   const harness = new Harness([]);
+  const cost = (result: ReturnType<Harness['preempt']>) =>
+    typeof result === 'string' ? result : result.victims.map((uid) => placed.get(uid)?.pod.spec.priority);
   for (let step = 0; step < 1500; step++) {
     const action = random();
     if (action < 0.15 || nodes.size === 0) {
@@ -486,6 +413,7 @@ test('the kept evaluation agrees with one made anew, over a random history', () 
       const subject = pod({
         labels: { app: pick(['x', 'y']) },
         requests: { cpu: pick(['100m', '500m', '1']) },
+        priority: pick([0, 0, 0, 1, 2]),
         ...pick(rules),
       });
       const anew = new Harness([...nodes.values()]);
@@ -493,7 +421,13 @@ test('the kept evaluation agrees with one made anew, over a random history', () 
       const [kept, fresh] = [harness.decide(subject), anew.decide(subject)];
       const comparable = (verdict: Verdict) =>
         verdict.kind === 'assigned' ? [verdict.feasible, verdict.score] : [verdict.message];
-      expect(comparable(kept), `seed ${String(seed)}, step ${String(step)}`).toEqual(comparable(fresh));
+      const where = `seed ${String(seed)}, step ${String(step)}`;
+      expect(comparable(kept), where).toEqual(comparable(fresh));
+      if (kept.kind === 'unschedulable' && nodes.size > 0) {
+        // Asking who might leave changes nothing, so this is asked of both histories as well.
+        const [asked, askedAnew] = [harness.preempt(subject), anew.preempt(subject)];
+        expect(cost(asked), where).toEqual(cost(askedAnew));
+      }
       if (kept.kind === 'assigned') {
         place(harness, subject, kept.node);
         placed.set(subject.metadata.uid as string, { pod: subject, node: kept.node });

@@ -5,12 +5,12 @@ import type { ClusterState } from '../cluster-state/cluster-state.ts';
 import { DomainSums } from '../cluster-state/domain-sums.ts';
 import type { TopologyDomains } from '../cluster-state/node-table.ts';
 import type { PodCounter } from '../cluster-state/pod-counters.ts';
-import type { AcrossNodes, ClassPlugin, Plugin } from '../contract.ts';
+import type { AcrossNodes, ClassPlugin, Plugin, Unresolvable } from '../contract.ts';
 import { nodeMatcher } from './node-affinity.ts';
 
 const HOSTNAME = 'kubernetes.io/hostname';
 const MISMATCH = "node(s) didn't match pod topology spread constraints";
-const MISSING_LABEL = `${MISMATCH} (missing required label)`;
+const MISSING_LABEL: Unresolvable = { unresolvable: `${MISMATCH} (missing required label)` };
 
 /** For pods that say nothing themselves (upstream's system defaulting). */
 const SYSTEM_DEFAULTS = [
@@ -56,7 +56,7 @@ export const podTopologySpread: Plugin = {
           filter?.begin();
           score?.begin();
         },
-        ...(filter === undefined ? {} : { filter: filter.filter }),
+        ...(filter === undefined ? {} : { filter: filter.filter, recount: filter.recount }),
         ...(score === undefined ? {} : { score: score.score }),
       },
       release: () => releaseAll([...hard, ...soft], state),
@@ -156,19 +156,28 @@ function hasPlace(node: number, constraints: readonly Constraint[]): boolean {
 function hardFilter(
   constraints: readonly Constraint[],
   state: ClusterState,
-): Required<Pick<AcrossNodes, 'begin' | 'filter'>> {
+): Required<Pick<AcrossNodes, 'begin' | 'recount' | 'filter'>> {
   const limits = constraints.map((constraint) => ({
     constraint,
     sums: domainSums(constraint, constraints, state),
     /** What the node's domain may have before the pod comes. */
     most: 0,
   }));
+  const setMost = (limit: (typeof limits)[number]): void => {
+    const { minDomains, maxSkew, self } = limit.constraint;
+    limit.most = minimum(limit.sums, minDomains) + maxSkew - self;
+  };
   return {
     begin() {
       for (const limit of limits) {
         limit.sums.refresh();
-        const { minDomains, maxSkew, self } = limit.constraint;
-        limit.most = minimum(limit.sums, minDomains) + maxSkew - self;
+        setMost(limit);
+      }
+    },
+    recount(node) {
+      for (const limit of limits) {
+        limit.sums.recount(node);
+        setMost(limit);
       }
     },
     filter(node) {

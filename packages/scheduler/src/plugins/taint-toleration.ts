@@ -1,6 +1,8 @@
 import type { corev1 } from '@k8ts/api';
 import { toleratesTaint } from '@k8ts/apimachinery';
-import type { Plugin } from '../contract.ts';
+import type { Plugin, Unresolvable } from '../contract.ts';
+
+const TAINTED: Unresolvable = { unresolvable: 'node(s) had untolerated taint(s)' };
 
 /** Taints keep pods away that do not tolerate them; of PreferNoSchedule taints, fewer are better. */
 export const taintToleration: Plugin = {
@@ -16,7 +18,7 @@ export const taintToleration: Plugin = {
       filter(node) {
         for (const taint of nodes.taints[node] ?? [])
           if ((taint.effect === 'NoSchedule' || taint.effect === 'NoExecute') && !isTolerated(taint))
-            return 'node(s) had untolerated taint(s)';
+            return TAINTED;
         return undefined;
       },
       relativeScore: {

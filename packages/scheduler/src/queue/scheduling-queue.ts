@@ -1,6 +1,6 @@
 import type { corev1 } from '@k8ts/api';
 import type { CancelTimer, Clock } from '@k8ts/base';
-import { uidOf } from '../cluster-state/cluster-state.ts';
+import { uidOf } from '../cluster-state/pod-info.ts';
 import type { ClusterEvent, Plugin } from '../contract.ts';
 import { Heap } from './heap.ts';
 import type { HeapElement } from './heap.ts';
@@ -18,7 +18,7 @@ export interface QueuedPod extends HeapElement {
   parkedAt: number;
   /** What refused it last; events that none of these cares for do not wake it. */
   refusedBy: ReadonlySet<string>;
-  place: 'active' | 'backoff' | 'parked' | 'gated' | 'in-flight';
+  place: 'active' | 'backoff' | 'parked' | 'held' | 'gated' | 'in-flight';
 }
 
 export interface SchedulingQueueOptions {
@@ -44,6 +44,8 @@ export class SchedulingQueue {
   readonly #active = new Heap<QueuedPod>(comesBefore);
   readonly #backoff = new Heap<QueuedPod>((a, b) => a.backoffUntil < b.backoffUntil);
   readonly #parked = new Set<QueuedPod>();
+  /** Not to be tried yet, each with whether it is to be afterwards. */
+  readonly #held = new Map<QueuedPod, boolean>();
   /** Events since each pod in flight was taken out: they may have made room after it was judged. */
   readonly #missed = new Map<QueuedPod, Set<ClusterEvent>>();
   #timer: { readonly cancel: CancelTimer; readonly due: number } | undefined;
@@ -70,7 +72,7 @@ export class SchedulingQueue {
     return {
       active: this.#active.size,
       backoff: this.#backoff.size,
-      unschedulable: this.#parked.size,
+      unschedulable: this.#parked.size + this.#held.size,
       gated,
     };
   }
@@ -100,6 +102,8 @@ export class SchedulingQueue {
       if (!isGated(pod)) this.#activate(known);
     } else if (known.place === 'parked' && changesScheduling(before, pod)) {
       this.#retry(known);
+    } else if (known.place === 'held' && changesScheduling(before, pod)) {
+      this.#held.set(known, true);
     } else if (known.place === 'active') {
       // Its priority may have changed.
       this.#active.remove(known);
@@ -115,13 +119,37 @@ export class SchedulingQueue {
     this.#active.remove(entry);
     this.#backoff.remove(entry);
     this.#parked.delete(entry);
+    this.#held.delete(entry);
     this.#missed.delete(entry);
   }
 
-  /** Something happened that may help: pods that a plugin refused which cares for it are tried again. */
-  onEvent(event: ClusterEvent): void {
+  /**
+   * Something happened that may help: pods that a plugin refused which cares for it are tried again. `whom`: those it can
+   * help at all.
+   */
+  onEvent(event: ClusterEvent, whom: (pod: corev1.Pod) => boolean = () => true): void {
     for (const missed of this.#missed.values()) missed.add(event);
-    for (const entry of this.#parked) if (this.#helps(entry, [event])) this.#retry(entry);
+    const helps = (entry: QueuedPod): boolean => this.#helps(entry, [event]) && whom(entry.pod);
+    for (const entry of this.#parked) if (helps(entry)) this.#retry(entry);
+    for (const entry of this.#held.keys()) if (helps(entry)) this.#held.set(entry, true);
+  }
+
+  /** After `park`: pods are being deleted for this one. Until that is done it is not tried, whatever happens. */
+  hold(entry: QueuedPod): void {
+    if (this.#pods.get(uidOf(entry.pod)) !== entry) return;
+    const isWoken = entry.place === 'backoff';
+    this.#backoff.remove(entry);
+    this.#parked.delete(entry);
+    entry.place = 'held';
+    this.#held.set(entry, isWoken);
+  }
+
+  /** It is parked again, or, if something happened meanwhile that may help or if `retry` is asked for, tried again. */
+  release(entry: QueuedPod, retry: boolean): void {
+    const isWoken = this.#held.get(entry);
+    if (!this.#held.delete(entry)) return; // gone meanwhile
+    if (isWoken === true || retry) this.#retry(entry);
+    else this.#park(entry);
   }
 
   /** The next pod to try; waits for one. Undefined when the queue is closed. */
@@ -155,10 +183,7 @@ export class SchedulingQueue {
     if (this.#helps(entry, missed ?? [])) {
       this.#delay(entry);
     } else {
-      entry.place = 'parked';
-      entry.parkedAt = this.#clock.monotonic();
-      this.#parked.add(entry);
-      this.#schedule();
+      this.#park(entry);
     }
   }
 
@@ -182,6 +207,13 @@ export class SchedulingQueue {
       for (const plugin of refusedBy) if (this.#retryOn.get(plugin)?.has(event) === true) return true;
     }
     return false;
+  }
+
+  #park(entry: QueuedPod): void {
+    entry.place = 'parked';
+    entry.parkedAt = this.#clock.monotonic();
+    this.#parked.add(entry);
+    this.#schedule();
   }
 
   #retry(entry: QueuedPod): void {
