@@ -35,6 +35,7 @@ export interface DefinitionParts {
   readonly scope?: 'Cluster' | 'Namespaced';
   readonly labels?: Readonly<Record<string, string>>;
   readonly versions: readonly DefinitionVersion[];
+  readonly conversion?: Definition['spec']['conversion'];
 }
 
 export function definitionOf({
@@ -45,6 +46,7 @@ export function definitionOf({
   scope = 'Namespaced',
   labels,
   versions,
+  conversion,
 }: DefinitionParts): Definition {
   return {
     metadata: { name: `${plural}.${group}`, ...(labels === undefined ? {} : { labels }) },
@@ -53,6 +55,7 @@ export function definitionOf({
       scope,
       names: { plural, kind, ...names },
       versions,
+      ...(conversion === undefined ? {} : { conversion }),
     },
   };
 }

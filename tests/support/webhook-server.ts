@@ -6,20 +6,25 @@ import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
-export interface AdmissionReview {
-  readonly apiVersion: string;
-  readonly request: {
-    readonly uid: string;
-    readonly operation: string;
-    readonly name?: string;
-    readonly object: Readonly<Record<string, unknown>> | null;
-    readonly oldObject: Readonly<Record<string, unknown>> | null;
-  };
+interface Request {
+  readonly uid: string;
+}
+
+export interface AdmissionRequest extends Request {
+  readonly operation: string;
+  readonly name?: string;
+  readonly object: Readonly<Record<string, unknown>> | null;
+  readonly oldObject: Readonly<Record<string, unknown>> | null;
+}
+
+export interface ConversionRequest extends Request {
+  readonly desiredAPIVersion: string;
+  readonly objects: readonly (Readonly<Record<string, unknown>> & { readonly apiVersion: string })[];
 }
 
 /** The response of a review, after however long; undefined: there is none. */
-export type WebhookBehaviour = (
-  request: AdmissionReview['request'],
+export type WebhookBehaviour<R extends Request = AdmissionRequest> = (
+  request: R,
 ) => object | undefined | Promise<object | undefined>;
 
 export interface WebhookServer extends AsyncDisposable {
@@ -29,9 +34,9 @@ export interface WebhookServer extends AsyncDisposable {
 }
 
 /** A webhook's HTTPS server on loopback, with a certificate for `hostName`. */
-export async function startWebhookServer(
+export async function startWebhookServer<R extends Request = AdmissionRequest>(
   hostName: string,
-  behaviours: Readonly<Record<string, WebhookBehaviour>>,
+  behaviours: Readonly<Record<string, WebhookBehaviour<R>>>,
 ): Promise<WebhookServer> {
   const { key, cert } = certificateFor(hostName);
   const server = createServer({ key, cert }, (request, response) => {
@@ -39,13 +44,17 @@ export async function startWebhookServer(
     request.on('data', (chunk: Buffer) => (text += chunk.toString()));
     request.on('end', () => {
       const { pathname } = new URL(request.url ?? '/', 'https://hook');
-      const review = JSON.parse(text) as AdmissionReview;
+      const review = JSON.parse(text) as {
+        readonly kind: string;
+        readonly apiVersion: string;
+        readonly request: R;
+      };
       void Promise.resolve(behaviours[pathname]?.(review.request)).then((answer) => {
         if (answer === undefined) return;
         const { uid } = review.request;
         response.end(
           JSON.stringify({
-            kind: 'AdmissionReview',
+            kind: review.kind,
             apiVersion: review.apiVersion,
             response: { uid, ...answer },
           }),
