@@ -20,6 +20,8 @@ interface ActivePlugin {
 }
 
 export class ClassEvaluation {
+  /** Whether what the class fits depends on other nodes than the one in question. */
+  readonly looksAcross: boolean;
   readonly #state: ClusterState;
   readonly #plugins: readonly ActivePlugin[];
   readonly #local: readonly ActivePlugin[];
@@ -56,11 +58,7 @@ export class ClassEvaluation {
     this.#scoring = active.filter(({ does }) => does.score !== undefined);
     this.#relative = active.filter(({ does }) => does.relativeScore !== undefined);
     this.#across = active.filter(({ does }) => does.acrossNodes !== undefined);
-  }
-
-  /** Whether what the class fits depends on other nodes than the one in question. */
-  get looksAcross(): boolean {
-    return this.#across.some(({ does }) => does.acrossNodes?.filter !== undefined);
+    this.looksAcross = this.#across.some(({ does }) => does.acrossNodes?.filter !== undefined);
   }
 
   /**
@@ -82,7 +80,7 @@ export class ClassEvaluation {
       }
     }
 
-    if (nominations.size > 0) this.#yieldToNominated(pod);
+    if (nominations.size > 0) this.#yieldToNominated(pod, 1);
     const [fits, feasible, further, { rows }] = [this.#fits, this.#feasible, this.#furtherRefusals, nodes];
     const looksAcross = this.looksAcross;
     let count = 0;
@@ -92,7 +90,9 @@ export class ClassEvaluation {
       if (refusal === undefined) feasible[count++] = node;
       else further.set(node, refusal);
     }
-    return count === 0 ? this.#explain() : this.#assign(count, random);
+    if (count > 0) return this.#assign(count, random);
+    if (nominations.size > 0) this.#yieldToNominated(pod, 0);
+    return this.#explain();
   }
 
   /** Why `choose` found that the node has no place for the pod. */
@@ -109,7 +109,12 @@ export class ClassEvaluation {
     return this.#judgeBeside(node, contenders)?.reasons;
   }
 
-  /** The pods of the node are counted otherwise than before (`ClusterState.suppose`), or as before again. */
+  /** `ClusterState.suppose`, as far as this class looks. */
+  suppose(info: PodInfo, node: number, sign: 1 | -1): void {
+    this.#state.suppose(info, node, sign, !this.looksAcross);
+  }
+
+  /** The pods of the node are counted otherwise than before (`suppose`), or as before again. */
   recount(node: number): void {
     for (const { does } of this.#across) does.acrossNodes?.recount?.(node);
   }
@@ -125,11 +130,14 @@ export class ClassEvaluation {
     return { kind: 'assigned', node: this.#state.nodes.names[chosen] as string, feasible: count, score };
   }
 
-  /** Refuses the nodes where pods are nominated beside which there is no room. */
-  #yieldToNominated(pod: corev1.Pod): void {
+  /**
+   * Refuses the nodes, of those that fit (1) or do not fit (0) by themselves, where there is no room beside nominated pods.
+   * For the latter it is a matter of which reasons are given.
+   */
+  #yieldToNominated(pod: corev1.Pod, fits: 0 | 1): void {
     for (const [nodeName, contenders] of this.#state.nominations.contendersOf(pod)) {
       const node = this.#state.nodes.indexOf(nodeName);
-      if (node === undefined) continue;
+      if (node === undefined || this.#fits[node] !== fits) continue;
       const refusal = this.#judgeBeside(node, contenders);
       if (refusal !== undefined) this.#furtherRefusals.set(node, refusal);
     }
@@ -137,13 +145,13 @@ export class ClassEvaluation {
 
   #judgeBeside(node: number, contenders: readonly PodInfo[]): Refusal | undefined {
     if (contenders.length === 0) return this.#judge(node);
-    for (const contender of contenders) this.#state.suppose(contender, node, 1);
+    for (const contender of contenders) this.suppose(contender, node, 1);
     this.recount(node);
     let beside: Refusal | undefined;
     try {
       beside = this.#judge(node);
     } finally {
-      for (const contender of contenders) this.#state.suppose(contender, node, -1);
+      for (const contender of contenders) this.suppose(contender, node, -1);
       this.recount(node);
     }
     return beside ?? this.#judge(node);

@@ -126,11 +126,12 @@ export class ClusterState {
 
   /**
    * Counts a pod on a node as if it were there (`sign` 1) or were gone (-1). The change log is not told, so this must be
-   * undone before the question is answered that it was done for.
+   * undone before the question is answered that it was done for. `rowOnly` leaves out what only rules between pods look at.
    */
-  suppose(info: PodInfo, node: number, sign: 1 | -1): void {
+  suppose(info: PodInfo, node: number, sign: 1 | -1, rowOnly = false): void {
     this.nodes.account(node, info.requests, info.nonZero, sign);
     if (info.ports.length > 0) this.nodes.usePorts(node, info.ports, sign);
+    if (rowOnly) return;
     this.#counters.count(info, node, sign);
     this.antiAffinity.count(info.terms, node, sign);
   }

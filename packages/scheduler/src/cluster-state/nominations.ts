@@ -4,6 +4,8 @@ import { podInfo, podPriority, uidOf } from './pod-info.ts';
 import type { PodInfo } from './pod-info.ts';
 import type { WorkloadLookup } from './workloads.ts';
 
+const NOBODY: readonly PodInfo[] = [];
+
 interface Nomination {
   readonly nodeName: string;
   /** `node` is no row here: the node may come and go while the pod waits for it. */
@@ -34,8 +36,9 @@ export class Nominations {
     return this.#ofPod.get(uid)?.nodeName;
   }
 
+  /** The same array as long as nothing about it changes. */
   on(nodeName: string): readonly PodInfo[] {
-    return this.#onNode.get(nodeName) ?? [];
+    return this.#onNode.get(nodeName) ?? NOBODY;
   }
 
   /** Nodes with pods that a pod of this priority must leave room for. */
@@ -48,7 +51,7 @@ export class Nominations {
 
   contenders(pod: corev1.Pod, nodeName: string): readonly PodInfo[] {
     const waiting = this.#onNode.get(nodeName);
-    if (waiting === undefined) return [];
+    if (waiting === undefined) return NOBODY;
     const [priority, uid] = [podPriority(pod), uidOf(pod)];
     return waiting.filter((other) => other.priority >= priority && uidOf(other.pod) !== uid);
   }

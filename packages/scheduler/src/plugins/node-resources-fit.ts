@@ -18,35 +18,37 @@ export const nodeResourcesFit: Plugin = {
 
     return {
       filter(node) {
-        const reasons: string[] = [];
-        let hopeless = false; // it asks for more than the node has at all
-        const check = (
-          name: string,
-          asked: number,
-          allocatable?: Float64Array,
-          used?: Float64Array,
-        ): void => {
-          const has = allocatable?.[node] ?? 0;
-          if (asked <= has - (used?.[node] ?? 0)) return;
-          reasons.push(`Insufficient ${name}`);
-          hopeless ||= asked > has;
-        };
+        let lack: Lack | undefined;
         if ((nodes.podCount[node] as number) + 1 > (nodes.allocatablePods[node] as number))
-          reasons.push('Too many pods');
-        if (requests.cpu > 0) check('cpu', requests.cpu, nodes.allocatableCpu, nodes.requestedCpu);
+          lack = { reasons: ['Too many pods'], isHopeless: false };
+        if (requests.cpu > 0)
+          lack = check(lack, 'cpu', requests.cpu, nodes.allocatableCpu[node], nodes.requestedCpu[node]);
         if (requests.memory > 0)
-          check('memory', requests.memory, nodes.allocatableMemory, nodes.requestedMemory);
+          lack = check(
+            lack,
+            'memory',
+            requests.memory,
+            nodes.allocatableMemory[node],
+            nodes.requestedMemory[node],
+          );
         if (requests.ephemeralStorage > 0)
-          check(
+          lack = check(
+            lack,
             'ephemeral-storage',
             requests.ephemeralStorage,
-            nodes.allocatableStorage,
-            nodes.requestedStorage,
+            nodes.allocatableStorage[node],
+            nodes.requestedStorage[node],
           );
         for (const [name, amount] of others)
-          check(name, amount, nodes.allocatableOthers.get(name), nodes.requestedOthers.get(name));
-        if (reasons.length === 0) return undefined;
-        return hopeless ? { unresolvable: reasons } : reasons;
+          lack = check(
+            lack,
+            name,
+            amount,
+            nodes.allocatableOthers.get(name)?.[node],
+            nodes.requestedOthers.get(name)?.[node],
+          );
+        if (lack === undefined) return undefined;
+        return lack.isHopeless ? { unresolvable: lack.reasons } : lack.reasons;
       },
 
       score(node) {
@@ -72,6 +74,26 @@ export function resourceKey(spec: corev1.PodSpec): unknown {
     spec.resources?.requests,
     spec.overhead,
   ];
+}
+
+interface Lack {
+  readonly reasons: string[];
+  /** More is asked for than there is at all. */
+  isHopeless: boolean;
+}
+
+function check(
+  lack: Lack | undefined,
+  name: string,
+  asked: number,
+  allocatable = 0,
+  requested = 0,
+): Lack | undefined {
+  if (asked <= allocatable - requested) return lack;
+  lack ??= { reasons: [], isHopeless: false };
+  lack.reasons.push(`Insufficient ${name}`);
+  if (asked > allocatable) lack.isHopeless = true;
+  return lack;
 }
 
 function leastAllocated(allocatable = 0, requested: number): number {

@@ -1,7 +1,7 @@
 import type { corev1 } from '@k8ts/api';
 import type { ClassEvaluation } from '../class-evaluation.ts';
 import type { ClusterState } from '../cluster-state/cluster-state.ts';
-import { podPriority } from '../cluster-state/pod-info.ts';
+import { podPriority, uidOf } from '../cluster-state/pod-info.ts';
 import type { PodInfo } from '../cluster-state/pod-info.ts';
 import type { Reasons } from '../contract.ts';
 import type { DisruptionBudgets } from './disruption-budgets.ts';
@@ -35,7 +35,7 @@ export function dryRunPreemption(pod: corev1.Pod, node: number, context: DryRunC
   const contenders = state.nominations.contenders(pod, state.nodes.names[node] as string);
   const gone = new Set<PodInfo>();
   const count = (info: PodInfo, sign: 1 | -1): void => {
-    state.suppose(info, node, sign);
+    evaluation.suppose(info, node, sign);
     if (sign === 1) gone.delete(info);
     else gone.add(info);
   };
@@ -59,7 +59,7 @@ export function dryRunPreemption(pod: corev1.Pod, node: number, context: DryRunC
     if (violating.length > 0) victims.sort(byImportance);
     return { kind: 'victims', victims, violations: violations.length };
   } finally {
-    for (const info of gone) state.suppose(info, node, 1);
+    for (const info of gone) evaluation.suppose(info, node, 1);
     evaluation.recount(node);
   }
 }
@@ -71,46 +71,58 @@ export function byImportance(a: PodInfo, b: PodInfo): number {
 }
 
 interface KeptDryRun {
-  /** The node's version and the budgets' generation for which it holds. */
+  /** The node's version, its nominated pods and the budgets' generation for which it holds. */
   readonly version: number;
+  readonly nominated: readonly PodInfo[];
   readonly budgets: number;
   readonly result: DryRun;
 }
 
-/** Priorities kept for one class; there are seldom more than one. */
-const MAX_PRIORITIES = 4;
+interface KeptDryRuns {
+  readonly evaluation: ClassEvaluation;
+  readonly priority: number;
+  readonly byNode: (KeptDryRun | undefined)[];
+}
+
+/** Pairs of class and priority that are kept. */
+const MAX_KEPT = 32;
 
 /**
  * Dry runs are kept by class, priority and node until the node changes, as everything else that is known of a class. Not
- * kept are those of classes that look at other nodes, and of nodes with nominated pods.
+ * kept are those of classes that look at other nodes, and of a pod for the node that it is nominated to.
  */
 export class DryRuns {
-  readonly #kept = new WeakMap<ClassEvaluation, Map<number, (KeptDryRun | undefined)[]>>();
+  /** Used last: last. */
+  #kept: readonly KeptDryRuns[] = [];
 
-  run(pod: corev1.Pod, node: number, context: DryRunContext): DryRun {
+  /** Those of one pod, by node. */
+  of(pod: corev1.Pod, context: DryRunContext): (node: number) => DryRun {
     const { state, evaluation, budgets } = context;
     const { nodes, nominations } = state;
-    if (evaluation.looksAcross || nominations.on(nodes.names[node] as string).length > 0)
-      return dryRunPreemption(pod, node, context);
-    const version = nodes.version[node] as number;
-    const kept = this.#of(evaluation, podPriority(pod));
-    const known = kept[node];
-    if (known?.version === version && known.budgets === budgets.generation) return known.result;
-    const result = dryRunPreemption(pod, node, context);
-    kept[node] = { version, budgets: budgets.generation, result };
-    return result;
+    if (evaluation.looksAcross) return (node) => dryRunPreemption(pod, node, context);
+    const byNode = this.#keptOf(evaluation, podPriority(pod));
+    const promised = nominations.nodeOf(uidOf(pod));
+    return (node) => {
+      const name = nodes.names[node] as string;
+      if (name === promised) return dryRunPreemption(pod, node, context);
+      const nominated = nominations.on(name);
+      const version = nodes.version[node] as number;
+      const known = byNode[node];
+      if (known?.version === version && known.nominated === nominated && known.budgets === budgets.generation)
+        return known.result;
+      const result = dryRunPreemption(pod, node, context);
+      byNode[node] = { version, nominated, budgets: budgets.generation, result };
+      return result;
+    };
   }
 
-  #of(evaluation: ClassEvaluation, priority: number): (KeptDryRun | undefined)[] {
-    let byPriority = this.#kept.get(evaluation);
-    if (byPriority === undefined)
-      this.#kept.set(evaluation, (byPriority = new Map<number, (KeptDryRun | undefined)[]>()));
-    let kept = byPriority.get(priority);
-    if (kept === undefined) {
-      const [oldest] = byPriority.keys();
-      if (byPriority.size >= MAX_PRIORITIES) byPriority.delete(oldest as number);
-      byPriority.set(priority, (kept = []));
-    }
-    return kept;
+  #keptOf(evaluation: ClassEvaluation, priority: number): (KeptDryRun | undefined)[] {
+    const known = this.#kept.find((each) => each.evaluation === evaluation && each.priority === priority) ?? {
+      evaluation,
+      priority,
+      byNode: [],
+    };
+    this.#kept = [...this.#kept.filter((each) => each !== known), known].slice(-MAX_KEPT);
+    return known.byNode;
   }
 }

@@ -88,6 +88,7 @@ export class Preemption {
     const potential = potentialNodes(state, evaluation);
     const wanted = candidatesWanted(potential.length);
     const offset = Math.floor(random() * potential.length);
+    const dryRun = this.#dryRuns.of(pod, { state, evaluation, budgets });
     const respecting: Candidate[] = [];
     const violating: Candidate[] = [];
     const refusals: ReasonCounts = new Map();
@@ -95,7 +96,7 @@ export class Preemption {
       countReasons(refusals, NOT_HELPFUL, state.nodes.size - potential.length);
     for (let i = 0; i < potential.length; i++) {
       const node = potential[(offset + i) % potential.length] as number;
-      const result = this.#dryRuns.run(pod, node, { state, evaluation, budgets });
+      const result = dryRun(node);
       if (result.kind === 'refused') {
         countReasons(refusals, result.reasons);
         continue;
