@@ -82,7 +82,11 @@ export function startScheduler(options: SchedulerOptions): AsyncDisposable {
         state.putNode(node);
         queue.onEvent('NodeChanged');
       },
-      deleted: (node) => state.removeNode(node.metadata.name ?? ''),
+      deleted({ metadata: { name = '' } }) {
+        state.removeNode(name);
+        // Who was promised room there waits for nothing now.
+        queue.onEvent('AssignedPodDeleted', (pod) => nominations.nodeOf(uidOf(pod)) === name);
+      },
     }),
   );
 

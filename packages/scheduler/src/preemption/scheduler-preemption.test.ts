@@ -174,6 +174,21 @@ test('when the promised node can no longer be had, the promise is taken back', a
     .update({ ...(await api.client.resource(corev1.nodes).get('a')), spec: {} });
 });
 
+test('when the promised node is gone, the pod asks others elsewhere', async () => {
+  await create('low', 1);
+  await create('high', 100);
+  expect(nominatedTo('high')).toBe('a');
+  await createNode('b', '1');
+  await create('least', 1, { cpu: '1' });
+  expect(nodeOf('least')).toBe('b');
+  await api.client.resource(corev1.nodes).delete('a');
+  await clock.advance(1000);
+  expect(nominatedTo('high')).toBeUndefined(); // b would be too small even without anybody
+  await createNode('c');
+  await clock.advance(20_000);
+  expect(nodeOf('high')).toBe('c');
+});
+
 test('a deletion that fails is tried again by choosing again', async () => {
   let failures = 6;
   using _fault = api.intercept(({ method, path }) => {
