@@ -25,6 +25,8 @@ export interface Monitor {
 interface Entry extends Monitor {
   readonly options: InformerOptions;
   readonly registration: Disposable;
+  /** It has had long enough, and is not waited for any more. */
+  overdue: boolean;
 }
 
 /** One type whose API does not answer must not hold up all others for longer than this. */
@@ -69,7 +71,7 @@ export class ResourceMonitors {
         updated: (object, previous) => this.#rules.updated?.(type, object, previous),
         deleted: (object) => this.#rules.deleted?.(type, object),
       });
-      this.#monitors.set(key, { type, informer, options, registration });
+      this.#monitors.set(key, { type, informer, options, registration, overdue: false });
     }
     informers.start();
     this.#started = true;
@@ -88,7 +90,9 @@ export class ResourceMonitors {
       const started = new Promise<void>((resolve) => this.#waiters.add(resolve));
       await abortable(started, signal).catch(() => undefined);
     }
-    const missing = [...this.#monitors.values()].filter(({ informer }) => !informer.synced);
+    const missing = [...this.#monitors.values()].filter(
+      ({ informer, overdue }) => !informer.synced && !overdue,
+    );
     if (missing.length === 0) return;
     const limit = new AbortController();
     const either = AbortSignal.any([signal, limit.signal]);
@@ -98,5 +102,6 @@ export class ResourceMonitors {
     await Promise.race([all(), sleep(this.#context.clock, SYNC_TIMEOUT, either)]).finally(() =>
       limit.abort(new Error('waited long enough')),
     );
+    for (const entry of missing) entry.overdue = !entry.informer.synced;
   }
 }

@@ -113,6 +113,11 @@ export function getObject(served: ServedResource, context: RequestContext): Resu
     const { cache } = storage;
     const fromCache = (): Result => answer(cache.records.get(storage.key(namespace, name)));
     if (cache.loaded && revision <= cache.revision) return fromCache();
+    if (!cache.loaded && cache.mayConvert)
+      return cache
+        .waitFor(revision)
+        .then(() => storage.get(namespace, name))
+        .then(answer);
     return cache
       .load()
       .then(() => cache.waitFor(revision))

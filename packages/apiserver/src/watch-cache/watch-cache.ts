@@ -120,6 +120,11 @@ export class WatchCache implements FeedSubscriber {
     return this.#loaded;
   }
 
+  /** Somebody may have to be asked about each object, and may not answer. */
+  get mayConvert(): boolean {
+    return this.#converting !== undefined;
+  }
+
   /** How many watchers there are. */
   get watching(): number {
     return this.#watchers.size;

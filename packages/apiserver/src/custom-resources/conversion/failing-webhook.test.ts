@@ -251,6 +251,26 @@ describe('while it is down', () => {
     expect((await api.call('GET', V2)).body.items).toEqual([]);
   });
 
+  test("what is elsewhere stands in nobody's way", async () => {
+    await api.call('POST', '/api/v1/namespaces', { body: { metadata: { name: 'b' } } });
+    const elsewhere = V1.replace('/a/', '/b/');
+    await write('POST', elsewhere, { metadata: { name: 'bad' } });
+    await write('POST', V1, { metadata: { name: 'one' }, spec: { hostPort: 'h:1' } });
+    // Nothing of the new storage has been read.
+    await defineEndpoints(api, webhook, 'v1', ['v1']);
+    webhook.behaviour = spoiled((object) =>
+      (object['metadata'] as { name: string }).name === 'bad' ? undefined : object,
+    );
+    for (const query of [{}, { limit: '1' }, { resourceVersion: '0' }, { fieldSelector: 'spec.port=1' }])
+      expect((await api.call('GET', V2, { query })).body.items).toMatchObject([{ spec: { host: 'h' } }]);
+    expect((await api.call('GET', `${V2}/one`, { query: { resourceVersion: '0' } })).code).toBe(200);
+    expect((await api.call('GET', '/apis/example.com/v2/endpoints')).code).toBe(500);
+    expect((await api.call('GET', V2)).code).toBe(200);
+    expect((await api.call('DELETE', V2)).code).toBe(200);
+    expect((await api.call('GET', V1)).body.items).toEqual([]);
+    await write('DELETE', elsewhere);
+  });
+
   test('watches of the other version end, and go on when it is back', async () => {
     await write('POST', V1, { metadata: { name: 'one' }, spec: { hostPort: 'h:1' } });
     const { body: list } = await api.call('GET', V2);

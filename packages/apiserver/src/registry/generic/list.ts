@@ -78,7 +78,9 @@ export async function list(scope: ListScope, parameters: ListParameters): Promis
   const { cache } = scope.served.storage;
   const selection = selectionOf(scope, parameters);
   const { limit, continueToken, resourceVersion, resourceVersionMatch: match } = parameters;
-  if (!cache.loaded) await cache.load();
+  // A part is read without the rest: what elsewhere cannot be converted does not matter here.
+  const isPart = selection.namespace !== undefined || selectedName(selection) !== undefined;
+  if (!cache.loaded && !(cache.mayConvert && isPart)) await cache.load();
   const { start, end } = cache.rangeOf(selection);
 
   if (continueToken !== '') {
@@ -88,7 +90,7 @@ export async function list(scope: ListScope, parameters: ListParameters): Promis
     if (token.revision > 0) return listAt(scope, selection, token.revision, token.startKey, end, limit, true);
     // An inconsistent continuation goes on with what is there now.
     await catchUp(scope);
-    return fromCache(scope, selection, token.startKey, end, limit);
+    return listNow(scope, selection, token.startKey, end, limit);
   }
   const wanted = parseResourceVersion(resourceVersion);
   const exact = match === 'Exact' || (match === '' && limit > 0 && wanted > 0);
@@ -97,7 +99,20 @@ export async function list(scope: ListScope, parameters: ListParameters): Promis
   else if (wanted > cache.revision) await cache.waitFor(wanted);
   // "Any" and "not older than" are answered whole (upstream ignores the limit for rv=0 as well).
   const pages = resourceVersion === '0' ? 0 : limit;
-  return fromCache(scope, selection, start, end, pages);
+  return listNow(scope, selection, start, end, pages);
+}
+
+function listNow(
+  scope: ListScope,
+  selection: Selection,
+  start: string,
+  end: string,
+  limit: number,
+): Promise<ListResult> {
+  const { cache } = scope.served.storage;
+  return cache.loaded
+    ? fromCache(scope, selection, start, end, limit)
+    : fromStore(scope, selection, cache.revision, start, end, limit, false);
 }
 
 /** The newest state is wanted: with a store that others write too, the cache must first have seen it. */
