@@ -1,3 +1,4 @@
+import type { FieldRequirement, LabelRequirement } from '@k8ts/apimachinery';
 import type { UserInfo } from '../authentication/contract.ts';
 
 /** What is asked for. One shape for resource and other paths, so that call sites stay monomorphic. */
@@ -14,13 +15,22 @@ export interface AuthorizationAttributes {
   readonly name: string;
   /** Of requests that are not about resources. */
   readonly path: string;
-  readonly fieldSelector?: string;
-  readonly labelSelector?: string;
+  /** Of lists, watches and deletions of collections that have one. */
+  readonly fieldSelector?: RequiredBySelector<FieldRequirement>;
+  readonly labelSelector?: RequiredBySelector<LabelRequirement>;
+}
+
+/** What a selector requires. Requirements only narrow, so what cannot be read of it is left out, and `error` says so. */
+export interface RequiredBySelector<Requirement> {
+  readonly requirements: readonly Requirement[];
+  readonly error?: string;
 }
 
 export interface Decision {
   readonly verdict: 'allow' | 'deny' | 'no-opinion';
   readonly reason: string;
+  /** What kept the authorizer from judging; a request that is not allowed nevertheless gets 500. */
+  readonly error?: string;
 }
 
 /** One way to authorize. The first that allows or denies decides; if none does, the request is refused. */
@@ -29,7 +39,7 @@ export interface Authorizer {
   authorize(attributes: AuthorizationAttributes): Decision | Promise<Decision>;
 }
 
-/** Lists what a user may do, for SelfSubjectRulesReview. */
+/** Lists what a user may do, for SelfSubjectRulesReview. An authorizer that cannot says so in `evaluationError`. */
 export interface RuleResolver {
   rulesFor(user: UserInfo, namespace: string): Promise<ResolvedRules>;
 }

@@ -1,43 +1,42 @@
-import type { authorizationv1, Draft } from '@k8ts/api';
-import { invalid, invalidValue, required } from '@k8ts/apimachinery';
-import type { FieldError } from '@k8ts/apimachinery';
+import type { authorizationv1, Draft, KubeObject } from '@k8ts/api';
+import { badRequest, invalid, type FieldError } from '@k8ts/apimachinery';
 import type { UserInfo } from '../authentication/contract.ts';
 import type { AuthorizationAttributes, Decision, RuleResolver } from '../authorization/contract.ts';
+import { selectorsOfReview } from '../authorization/selectors.ts';
 import { objectResult } from '../request/result.ts';
 import type { SpecialHandler, SpecialRequest } from '../registry/special-subresources.ts';
+import {
+  validateLocalSubjectAccessReview,
+  validateSelfSubjectAccessReview,
+  validateSubjectAccessReview,
+} from './access-review-validation.ts';
 
 /** The reviews of group authorization.k8s.io: who may do what. */
 export function accessReviewHandlers(rules: RuleResolver): readonly SpecialHandler[] {
   return [
     review('subjectaccessreviews', 'SubjectAccessReview', async (request) => {
       const body = await request.readBody<authorizationv1.SubjectAccessReview>();
-      check('SubjectAccessReview', [...subjectErrors(body.spec), ...attributeErrors(body.spec)]);
+      check('SubjectAccessReview', validateSubjectAccessReview(body));
       return answer(request, body, subjectOf(body.spec));
     }),
 
     review('localsubjectaccessreviews', 'LocalSubjectAccessReview', async (request) => {
       const body = await request.readBody<authorizationv1.LocalSubjectAccessReview>();
-      const namespace = body.spec.resourceAttributes?.namespace ?? '';
-      check('LocalSubjectAccessReview', [
-        ...subjectErrors(body.spec),
-        ...attributeErrors(body.spec),
-        ...(namespace === request.namespace
-          ? []
-          : [invalidValue('spec.resourceAttributes.namespace', namespace, 'must match metadata.namespace')]),
-      ]);
+      check('LocalSubjectAccessReview', validateLocalSubjectAccessReview(body, request.namespace));
       return answer(request, body, subjectOf(body.spec));
     }),
 
     review('selfsubjectaccessreviews', 'SelfSubjectAccessReview', async (request) => {
       const body = await request.readBody<authorizationv1.SelfSubjectAccessReview>();
-      check('SelfSubjectAccessReview', attributeErrors(body.spec));
+      check('SelfSubjectAccessReview', validateSelfSubjectAccessReview(body));
       return answer(request, body, request.user);
     }),
 
     review('selfsubjectrulesreviews', 'SelfSubjectRulesReview', async (request) => {
       const body = await request.readBody<authorizationv1.SelfSubjectRulesReview>();
       const namespace = body.spec.namespace ?? '';
-      if (namespace === '') check('SelfSubjectRulesReview', [required('spec.namespace', '')]);
+      if (namespace === '') throw badRequest('no namespace on request');
+      await request.admitCreate(body);
       return { ...body, status: await rules.rulesFor(request.user, namespace) };
     }),
   ];
@@ -59,51 +58,27 @@ function review(
   };
 }
 
-type Spec = Draft<
-  Pick<authorizationv1.SubjectAccessReviewSpec, 'resourceAttributes' | 'nonResourceAttributes'>
->;
-
 function check(kind: string, errors: readonly FieldError[]): void {
   if (errors.length > 0) throw invalid({ group: 'authorization.k8s.io', kind }, '', errors);
-}
-
-function subjectErrors({ user, groups }: Draft<authorizationv1.SubjectAccessReviewSpec>): FieldError[] {
-  return user || (groups ?? []).length > 0
-    ? []
-    : [required('spec.user', 'at least one of user or group must be specified')];
-}
-
-function attributeErrors({ resourceAttributes, nonResourceAttributes }: Spec): FieldError[] {
-  if (resourceAttributes !== undefined && nonResourceAttributes !== undefined)
-    return [
-      invalidValue(
-        'spec.nonResourceAttributes',
-        nonResourceAttributes,
-        'cannot be specified in combination with resourceAttributes',
-      ),
-    ];
-  if (resourceAttributes === undefined && nonResourceAttributes === undefined)
-    return [
-      invalidValue(
-        'spec.resourceAttributes',
-        null,
-        'exactly one of nonResourceAttributes or resourceAttributes must be specified',
-      ),
-    ];
-  return [];
 }
 
 function subjectOf(spec: Draft<authorizationv1.SubjectAccessReviewSpec>): UserInfo {
   return { name: spec.user ?? '', uid: spec.uid ?? '', groups: spec.groups ?? [], extra: spec.extra ?? {} };
 }
 
+type Spec = Draft<
+  Pick<authorizationv1.SubjectAccessReviewSpec, 'resourceAttributes' | 'nonResourceAttributes'>
+>;
+
 async function answer<T extends { spec: Spec }>(
   request: SpecialRequest,
   body: T,
   user: UserInfo,
 ): Promise<T & { status: authorizationv1.SubjectAccessReviewStatus }> {
-  const decision = await request.authorize(attributesOf(body.spec, user));
-  return { ...body, status: statusOf(decision) };
+  await request.admitCreate(body as unknown as Draft<KubeObject>);
+  const attributes = attributesOf(body.spec, user);
+  const decision = await request.authorize(attributes);
+  return { ...body, status: statusOf(attributes, decision) };
 }
 
 function attributesOf(
@@ -115,19 +90,36 @@ function attributesOf(
     verb: resourceAttributes?.verb ?? nonResourceAttributes?.verb ?? '',
     isResourceRequest: resourceAttributes !== undefined,
     apiGroup: resourceAttributes?.group ?? '',
-    apiVersion: resourceAttributes?.version ?? '',
+    apiVersion: resourceAttributes === undefined ? '' : resourceAttributes.version || '*',
     resource: resourceAttributes?.resource ?? '',
     subresource: resourceAttributes?.subresource ?? '',
     namespace: resourceAttributes?.namespace ?? '',
     name: resourceAttributes?.name ?? '',
     path: nonResourceAttributes?.path ?? '',
+    ...(resourceAttributes === undefined ? {} : selectorsOfReview(resourceAttributes)),
   };
 }
 
-function statusOf({ verdict, reason }: Decision): authorizationv1.SubjectAccessReviewStatus {
+function statusOf(
+  attributes: AuthorizationAttributes,
+  { verdict, reason, error }: Decision,
+): authorizationv1.SubjectAccessReviewStatus {
+  const errors = [
+    ...(error === undefined ? [] : [error]),
+    ...ignoredPart('fieldSelector', attributes),
+    ...ignoredPart('labelSelector', attributes),
+  ];
   return {
     allowed: verdict === 'allow',
     ...(verdict === 'deny' ? { denied: true } : {}),
     ...(reason === '' ? {} : { reason }),
+    ...(errors.length === 0 ? {} : { evaluationError: errors.join('; ') }),
   };
+}
+
+function ignoredPart(name: 'fieldSelector' | 'labelSelector', attributes: AuthorizationAttributes): string[] {
+  const selector = attributes[name];
+  if (selector?.error === undefined) return [];
+  const extent = selector.requirements.length > 0 ? 'partially ignored' : 'ignored';
+  return [`spec.resourceAttributes.${name} ${extent} due to parse error`];
 }

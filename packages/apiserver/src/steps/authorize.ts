@@ -1,45 +1,60 @@
-import { forbidden, goQuote } from '@k8ts/apimachinery';
+import { aggregateText, forbidden, goQuote, internalError } from '@k8ts/apimachinery';
 import type { UserInfo } from '../authentication/contract.ts';
 import type { AuthorizationAttributes, Authorizer, Decision } from '../authorization/contract.ts';
+import { selectorsOfText } from '../authorization/selectors.ts';
 import type { PipelineStep } from '../request-pipeline.ts';
 import type { RequestContext } from '../request/request-context.ts';
 
-/** The first authorizer that allows or denies decides. */
+/** The first authorizer that allows or denies decides; if none does, what all have said is kept. */
 export function createAuthorize(
   authorizers: readonly Authorizer[],
 ): (attributes: AuthorizationAttributes) => Decision | Promise<Decision> {
   const ask = (
     attributes: AuthorizationAttributes,
     from: number,
-    reasons: readonly string[],
+    sofar: Undecided,
   ): Decision | Promise<Decision> => {
-    let seen = reasons;
+    let seen = sofar;
     for (let at = from; at < authorizers.length; at++) {
       const decision = (authorizers[at] as Authorizer).authorize(attributes);
       if (decision instanceof Promise)
         return decision.then((decided) =>
-          decided.verdict === 'no-opinion' ? ask(attributes, at + 1, withReason(seen, decided)) : decided,
+          decided.verdict === 'no-opinion' ? ask(attributes, at + 1, withOpinion(seen, decided)) : decided,
         );
       if (decision.verdict !== 'no-opinion') return decision;
-      seen = withReason(seen, decision);
+      seen = withOpinion(seen, decision);
     }
-    return { verdict: 'no-opinion', reason: seen.join('\n') };
+    if (seen === UNDECIDED) return NO_OPINION;
+    const reason = seen.reasons.join('\n');
+    return seen.errors.length === 0
+      ? { verdict: 'no-opinion', reason }
+      : { verdict: 'no-opinion', reason, error: aggregateText(seen.errors) };
   };
-  return (attributes) => ask(attributes, 0, NO_REASONS);
+  return (attributes) => ask(attributes, 0, UNDECIDED);
 }
 
-const NO_REASONS: readonly string[] = [];
-
-function withReason(reasons: readonly string[], { reason }: Decision): readonly string[] {
-  return reason === '' ? reasons : [...reasons, reason];
+interface Undecided {
+  readonly reasons: readonly string[];
+  readonly errors: readonly string[];
 }
 
-function attributesOf(context: RequestContext): AuthorizationAttributes {
-  const { info, user, query } = context;
-  const fieldSelector =
-    info.isResourceRequest && SELECTING.has(info.verb) ? query.get('fieldSelector') : undefined;
-  const labelSelector =
-    info.isResourceRequest && SELECTING.has(info.verb) ? query.get('labelSelector') : undefined;
+const UNDECIDED: Undecided = { reasons: [], errors: [] };
+const NO_OPINION: Decision = { verdict: 'no-opinion', reason: '' };
+
+function withOpinion(seen: Undecided, { reason, error }: Decision): Undecided {
+  if (reason === '' && error === undefined) return seen;
+  return {
+    reasons: reason === '' ? seen.reasons : [...seen.reasons, reason],
+    errors: error === undefined ? seen.errors : [...seen.errors, error],
+  };
+}
+
+/** What a request asks for. */
+export function attributesOf({ info, user, query }: RequestContext): AuthorizationAttributes {
+  const selectors =
+    !query.isEmpty && info.isResourceRequest && !info.watchPrefix && SELECTING.has(info.verb)
+      ? selectorsOfText(query.get('fieldSelector'), query.get('labelSelector'))
+      : undefined;
   return {
     user,
     verb: info.verb,
@@ -51,8 +66,7 @@ function attributesOf(context: RequestContext): AuthorizationAttributes {
     namespace: info.namespace,
     name: info.name,
     path: info.path,
-    ...(fieldSelector === undefined ? {} : { fieldSelector }),
-    ...(labelSelector === undefined ? {} : { labelSelector }),
+    ...selectors,
   };
 }
 
@@ -72,9 +86,10 @@ export function authorizeStep(
   };
 }
 
-/** Throws 403 in upstream's words unless allowed. */
+/** Throws unless allowed: 500 where an authorizer could not judge, otherwise 403 in upstream's words. */
 export function check(attributes: AuthorizationAttributes, decision: Decision): void {
   if (decision.verdict === 'allow') return;
+  if (decision.error !== undefined) throw internalError(decision.error);
   const message = forbiddenMessage(attributes);
   throw forbidden(
     { group: attributes.apiGroup, resource: attributes.resource },

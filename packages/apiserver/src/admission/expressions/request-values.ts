@@ -3,6 +3,7 @@ import type { corev1, KubeObject, ResourceType } from '@k8ts/api';
 import type { AdmissionValues, CelAuthorizationQuery, CelAuthorize, JsonValue } from '@k8ts/apimachinery';
 import type { UserInfo } from '../../authentication/contract.ts';
 import type { AuthorizationAttributes, Decision } from '../../authorization/contract.ts';
+import { selectorsOfText } from '../../authorization/selectors.ts';
 import { userInfo } from '../../authentication/well-known-users.ts';
 import type { AdmissionAttributes } from '../contract.ts';
 import { requestFacts } from '../webhooks/admission-review.ts';
@@ -96,8 +97,7 @@ function attributesOf(
     namespace: resource?.namespace ?? '',
     name: resource?.name ?? '',
     path,
-    ...(resource?.fieldSelector === undefined ? {} : { fieldSelector: resource.fieldSelector }),
-    ...(resource?.labelSelector === undefined ? {} : { labelSelector: resource.labelSelector }),
+    ...selectorsOfText(resource?.fieldSelector, resource?.labelSelector),
   };
 }
 

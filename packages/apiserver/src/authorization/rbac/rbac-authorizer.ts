@@ -1,4 +1,5 @@
 import { rbacv1 } from '@k8ts/api';
+import { aggregateText, notFound } from '@k8ts/apimachinery';
 import type { UserInfo } from '../../authentication/contract.ts';
 import { parseServiceAccountUserName } from '../../authentication/well-known-users.ts';
 import type { ObjectReader } from '../../object-reader.ts';
@@ -34,8 +35,8 @@ export function rbacAuthorizer(objects: ObjectReader): RbacAuthorizer {
     return found;
   };
 
-  const namespaceGrantsOf = (user: UserInfo, namespace: string): readonly Grant[] => {
-    if (namespace === '') return [];
+  const namespaceGrantsOf = (user: UserInfo, namespace: string): Grants => {
+    if (namespace === '') return NO_GRANTS;
     const { namespaces } = grantsOf(user);
     let found = namespaces.get(namespace);
     if (found === undefined) namespaces.set(namespace, (found = namespaceGrants(objects, user, namespace)));
@@ -46,19 +47,26 @@ export function rbacAuthorizer(objects: ObjectReader): RbacAuthorizer {
     name: 'RBAC',
 
     authorize(attributes): Decision {
-      for (const grant of grantsOf(attributes.user).cluster)
+      const cluster = grantsOf(attributes.user).cluster;
+      for (const grant of cluster.rules)
         if (ruleAllows(grant.rule, attributes)) return { verdict: 'allow', reason: grant.reason };
-      for (const grant of namespaceGrantsOf(attributes.user, attributes.namespace))
+      const own = namespaceGrantsOf(attributes.user, attributes.namespace);
+      for (const grant of own.rules)
         if (ruleAllows(grant.rule, attributes)) return { verdict: 'allow', reason: grant.reason };
-      return NO_OPINION;
+      if (cluster.errors.length === 0 && own.errors.length === 0) return NO_OPINION;
+      const reason = `RBAC: ${aggregateText([...cluster.errors, ...own.errors])}`;
+      return { verdict: 'no-opinion', reason };
     },
 
     heldRules(user, namespace) {
-      return [...grantsOf(user).cluster, ...namespaceGrantsOf(user, namespace)].map(({ rule }) => rule);
+      return [...grantsOf(user).cluster.rules, ...namespaceGrantsOf(user, namespace).rules].map(
+        ({ rule }) => rule,
+      );
     },
 
     async rulesFor(user, namespace): Promise<ResolvedRules> {
       const rules = this.heldRules(user, namespace);
+      const errors = [...grantsOf(user).cluster.errors, ...namespaceGrantsOf(user, namespace).errors];
       return {
         resourceRules: rules
           .filter((rule) => (rule.resources ?? []).length > 0)
@@ -72,15 +80,24 @@ export function rbacAuthorizer(objects: ObjectReader): RbacAuthorizer {
           .filter((rule) => (rule.nonResourceURLs ?? []).length > 0)
           .map((rule) => ({ verbs: rule.verbs, nonResourceURLs: rule.nonResourceURLs ?? [] })),
         incomplete: false,
+        ...(errors.length === 0 ? {} : { evaluationError: aggregateText(errors) }),
       };
     },
   };
 }
 
 interface UserGrants {
-  readonly cluster: readonly Grant[];
-  readonly namespaces: Map<string, readonly Grant[]>;
+  readonly cluster: Grants;
+  readonly namespaces: Map<string, Grants>;
 }
+
+interface Grants {
+  readonly rules: readonly Grant[];
+  /** Of bindings whose role is not there. */
+  readonly errors: readonly string[];
+}
+
+const NO_GRANTS: Grants = { rules: [], errors: [] };
 
 interface Grant {
   readonly rule: rbacv1.PolicyRule;
@@ -88,32 +105,37 @@ interface Grant {
   readonly reason: string;
 }
 
-function clusterGrants(objects: ObjectReader, user: UserInfo): readonly Grant[] {
-  const grants: Grant[] = [];
+function clusterGrants(objects: ObjectReader, user: UserInfo): Grants {
+  const rules: Grant[] = [];
+  const errors: string[] = [];
   for (const binding of objects.list(rbacv1.clusterRoleBindings)) {
     const subject = binding.subjects?.find((candidate) => isSubject(candidate, user, ''));
     if (subject === undefined) continue;
     const reason = `RBAC: allowed by ClusterRoleBinding ${quoted(binding)} of ${roleText(binding.roleRef)} to ${subjectText(subject)}`;
-    for (const rule of objects.get(rbacv1.clusterRoles, '', binding.roleRef.name)?.rules ?? [])
-      grants.push({ rule, reason });
+    const role = objects.get(rbacv1.clusterRoles, '', binding.roleRef.name);
+    if (role === undefined) errors.push(notFound(rbacv1.clusterRoles, binding.roleRef.name).message);
+    for (const rule of role?.rules ?? []) rules.push({ rule, reason });
   }
-  return grants;
+  return { rules, errors };
 }
 
-function namespaceGrants(objects: ObjectReader, user: UserInfo, namespace: string): readonly Grant[] {
-  const grants: Grant[] = [];
+function namespaceGrants(objects: ObjectReader, user: UserInfo, namespace: string): Grants {
+  const rules: Grant[] = [];
+  const errors: string[] = [];
   for (const binding of objects.list(rbacv1.roleBindings, namespace)) {
     const subject = binding.subjects?.find((candidate) => isSubject(candidate, user, namespace));
     if (subject === undefined) continue;
     const { roleRef } = binding;
-    const role =
-      roleRef.kind === 'ClusterRole'
-        ? objects.get(rbacv1.clusterRoles, '', roleRef.name)
-        : objects.get(rbacv1.roles, namespace, roleRef.name);
+    const isCluster = roleRef.kind === 'ClusterRole';
+    const role = isCluster
+      ? objects.get(rbacv1.clusterRoles, '', roleRef.name)
+      : objects.get(rbacv1.roles, namespace, roleRef.name);
+    if (role === undefined)
+      errors.push(notFound(isCluster ? rbacv1.clusterRoles : rbacv1.roles, roleRef.name).message);
     const reason = `RBAC: allowed by RoleBinding ${quoted(binding)} of ${roleText(roleRef)} to ${subjectText(subject)}`;
-    for (const rule of role?.rules ?? []) grants.push({ rule, reason });
+    for (const rule of role?.rules ?? []) rules.push({ rule, reason });
   }
-  return grants;
+  return { rules, errors };
 }
 
 function isSubject(subject: rbacv1.Subject, user: UserInfo, bindingNamespace: string): boolean {
