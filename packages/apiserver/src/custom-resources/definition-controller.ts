@@ -187,15 +187,30 @@ class Reconciler {
       );
       return;
     }
-    await this.#setConditions(name, [
-      state('Terminating', true, 'InstanceDeletionInProgress', 'CustomResource deletion is in progress'),
-    ]);
+    // What was said before stays until there is something new to say: each change brings the definition here again.
+    if (conditionOf(definition, 'Terminating')?.status !== 'True')
+      await this.#setConditions(name, [
+        state('Terminating', true, 'InstanceDeletionInProgress', 'CustomResource deletion is in progress'),
+      ]);
     const type = compileCustomResource(definition).storage.info as ResourceType<KubeObject>;
-    const left = await this.#registry.list(type);
-    for (const { metadata } of left)
-      if (metadata.deletionTimestamp === undefined)
+    /** A webhook that should convert what is to be deleted may be down. */
+    const attempt = async <T>(what: string, work: () => Promise<T>): Promise<T> => {
+      try {
+        return await work();
+      } catch (error) {
+        const message = `${what}: ${errorMessage(error)}`;
+        await this.#setConditions(name, [state('Terminating', true, 'InstanceDeletionFailed', message)]);
+        throw error;
+      }
+    };
+    const list = (): Promise<readonly KubeObject[]> =>
+      attempt('could not list instances', () => this.#registry.list(type));
+    const left = (await list()).filter(({ metadata }) => metadata.deletionTimestamp === undefined);
+    await attempt('could not issue all deletes', async () => {
+      for (const { metadata } of left)
         await this.#registry.delete(type, metadata.namespace ?? '', metadata.name, {}).catch(ignoreNotFound);
-    if ((await this.#registry.list(type)).length > 0) {
+    });
+    if ((await list()).length > 0) {
       this.#queue.addAfter(name, CLEANUP_PERIOD);
       return;
     }

@@ -28,7 +28,7 @@ export function createRegistryAccess(
   warn: (message: string) => void = () => undefined,
 ): RegistryAccess {
   const servedOf = (type: ResourceType<KubeObject>): ServedResource => {
-    const served = registry.served(type.group, type.version, type.resource);
+    const served = registry.kept(type.group, type.version, type.resource);
     if (served === undefined) throw new Error(`${type.resource} is not served`);
     return served;
   };

@@ -41,6 +41,8 @@ export class ResourceRegistry {
   readonly #infos = new Map<string, ResourceInfo>();
   readonly #byGroupVersion = new Map<string, ResourceInfo[]>();
   readonly #storages = new Map<string, ResourceStorage>();
+  /** Versions in which custom resources are stored and not served. */
+  readonly #unserved = new Map<string, ServedResource>();
   /** Of custom resources, by the name of their definition. */
   readonly #customStorages = new Map<string, ReadonlySet<ResourceStorage>>();
   readonly #equivalents = new Map<string, ServedResource[]>();
@@ -117,6 +119,17 @@ export class ResourceRegistry {
         createCustomServedResource(version, storage, storageSchema, equivalents),
       );
     }
+    // Nobody sees this one, and its objects have to be kept all the same.
+    if (!resource.served.includes(resource.storage))
+      this.#unserved.set(
+        rowKey(info),
+        createCustomServedResource(
+          resource.storage,
+          this.#storages.get(storageKeyOf(info)) as ResourceStorage,
+          schema,
+          [],
+        ),
+      );
     this.#customChanged();
   }
 
@@ -174,6 +187,7 @@ export class ResourceRegistry {
     for (const storage of this.#customStorages.get(name) ?? []) storage.cache.close();
     this.#customStorages.delete(name);
     this.#storages.delete(storageKeyOf(resource.storage.info));
+    this.#unserved.delete(rowKey(resource.storage.info));
     for (const { info } of resource.served) {
       if (this.#isBuiltin(info)) continue;
       this.#infos.delete(rowKey(info));
@@ -216,6 +230,11 @@ export class ResourceRegistry {
   /** A resource that objects can be read from and written to. */
   served(group: string, version: string, resource: string): ServedResource | undefined {
     return this.#served.get(`${group}/${version}/${resource}`);
+  }
+
+  /** The same for the server itself, which also reads what it only stores. */
+  kept(group: string, version: string, resource: string): ServedResource | undefined {
+    return this.served(group, version, resource) ?? this.#unserved.get(`${group}/${version}/${resource}`);
   }
 
   /** The table's row of anything that is served. */

@@ -40,7 +40,7 @@ let webhook: ConversionWebhook;
 let admission: ConversionWebhook;
 let server: TestServer;
 let client: WebhookClient;
-let made: string[] = [];
+const made: string[] = [];
 const api = apiCallers(() => server)[1] as ApiCaller;
 
 beforeAll(async () => {

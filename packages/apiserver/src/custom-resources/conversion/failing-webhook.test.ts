@@ -326,6 +326,21 @@ describe('while it is down', () => {
   });
 });
 
+test('a definition waits for who should convert what is to be deleted', async () => {
+  await defineEndpoints(api, webhook, 'v1');
+  await write('POST', V1, { metadata: { name: 'one' } });
+  await defineEndpoints(api, webhook, 'v2');
+  webhook.behaviour = () => 503;
+  const path = '/apis/apiextensions.k8s.io/v1/customresourcedefinitions/endpoints.example.com';
+  await write('DELETE', path);
+  await expect
+    .poll(async () => JSON.stringify((await api.call('GET', path)).body))
+    .toContain(`"reason":"InstanceDeletionFailed","message":"could not list instances: ${ABOUT} failed`);
+  webhook.behaviour = converted;
+  await expect.poll(async () => (await api.call('GET', path)).code, { timeout: 20_000 }).toBe(404);
+  await defineEndpoints(api, webhook, 'v1');
+}, 30_000);
+
 test('what is asked is counted', async () => {
   await write('POST', V1, { metadata: { name: 'one' } });
   await api.call('GET', `${V2}/one`);
