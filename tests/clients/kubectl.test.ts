@@ -5,6 +5,7 @@ import { testCustomResources } from './kubectl/custom-resources.ts';
 import { testJobs } from './kubectl/jobs.ts';
 import { testNodes } from './kubectl/nodes.ts';
 import { testPods } from './kubectl/pods.ts';
+import { testPriorities } from './kubectl/priorities.ts';
 import { testQuestions } from './kubectl/questions.ts';
 import { testReading } from './kubectl/reading.ts';
 import { testRollouts } from './kubectl/rollouts.ts';
@@ -46,4 +47,5 @@ describe.each(versions)('kubectl $version', (version) => {
   if (version !== newest) return;
   testUpstreamDemands(session);
   testPublishedOpenApi(session);
+  testPriorities(session);
 });

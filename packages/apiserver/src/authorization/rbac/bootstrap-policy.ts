@@ -165,6 +165,7 @@ const clusterRoleRules: Readonly<Record<string, readonly string[]>> = {
     EVENTS,
     'create | coordination.k8s.io | leases',
     'get list update watch | coordination.k8s.io | leases | kube-scheduler',
+    `${READ_WRITE} | coordination.k8s.io | leasecandidates`,
     `${READ} | core | nodes`,
     'delete get list watch | core | pods',
     'create | core | bindings pods/binding',
@@ -178,8 +179,11 @@ const clusterRoleRules: Readonly<Record<string, readonly string[]>> = {
     `${READ} | storage.k8s.io | csinodes`,
     `${READ} | core | namespaces`,
     `${READ} | storage.k8s.io | csidrivers csistoragecapacities volumeattachments`,
-    `${READ} | resource.k8s.io | deviceclasses resourceclaims resourceslices`,
-    'patch update | resource.k8s.io | resourceclaims resourceclaims/status',
+    `${READ} | resource.k8s.io | deviceclasses resourceslices`,
+    'create delete get list patch update watch | resource.k8s.io | resourceclaims',
+    'get list patch update watch | resource.k8s.io | resourceclaims/status',
+    'patch update | resource.k8s.io | resourceclaims/binding',
+    'update | core | pods/finalizers',
   ],
 };
 
