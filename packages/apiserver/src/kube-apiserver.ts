@@ -61,6 +61,10 @@ import { builtinSpecialHandlers } from './registry/builtin-handlers.ts';
 import { builtinStrategies } from './registry/builtin-strategies.ts';
 import { addressRange } from './registry/core/service/address-range.ts';
 import { DEFAULT_SERVICE_NETWORK, type ServiceNetwork } from './registry/core/service/allocation.ts';
+import {
+  flowConfigurationConsumerHook,
+  flowConfigurationProducerHook,
+} from './post-start/priority-and-fairness.ts';
 import { formatIp } from './registry/ip-addresses.ts';
 import type { RegistryAccess } from './registry/special-subresources.ts';
 import { accessReviewHandlers } from './reviews/access-reviews.ts';
@@ -279,3 +283,5 @@ function outsideAddress(): string | undefined {
     .flat()
     .find((address) => address?.family === 'IPv4' && !address.internal)?.address;
 }
+      flowConfigurationProducerHook,
+      flowConfigurationConsumerHook,

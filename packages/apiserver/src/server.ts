@@ -5,6 +5,7 @@ import { badRequest, isNotFound, timeout, type StatusError } from '@k8ts/apimach
 import {
   createMetrics,
   errorMessage,
+  every,
   realClock,
   Scope,
   silentLogger,
@@ -19,6 +20,8 @@ import type { UserInfo } from './authentication/contract.ts';
 import { AggregatedDiscovery } from './discovery/aggregated-discovery.ts';
 import { PING, type HealthCheck } from './health/health.ts';
 import { HttpServer, tlsSocketOf, type HttpRequest } from './http/http-server.ts';
+import { ADJUSTMENT_PERIOD, FlowControl } from './flowcontrol/flow-control.ts';
+import { createFlowControlMetrics } from './flowcontrol/flow-control-metrics.ts';
 import { streamBody } from './http/request-body.ts';
 import { respond, respondError, statusOf } from './http/respond.ts';
 import { declinedResponder, webSocketResponder } from './http/upgraded-responder.ts';
@@ -129,6 +132,15 @@ export async function createApiServer(
   const server = new Server({
     options,
     clock,
+  const { reading, writing } = options.inFlight ?? DEFAULT_IN_FLIGHT;
+  const seats = reading + writing;
+  const flowControl = new FlowControl({
+    objects,
+    clock,
+    seats,
+    metrics: createFlowControlMetrics(metrics),
+  });
+  scope.run(every(clock, ADJUSTMENT_PERIOD, scope.signal, () => flowControl.adjust()));
     logger,
     metrics,
     scope,
@@ -139,6 +151,7 @@ export async function createApiServer(
   });
   server.startHooks();
   return server;
+    flowControl,
 }
 
 interface ServerParts {
@@ -154,6 +167,7 @@ interface ServerParts {
 }
 
 class Server implements ApiServer {
+  readonly flowControl: FlowControl;
   readonly registry: RegistryAccess;
   readonly metrics: Metrics;
   readonly ready: Promise<void>;
@@ -199,7 +213,13 @@ class Server implements ApiServer {
         authenticateStep(options.authenticators ?? [], options.anonymous ?? true),
         { name: 'audit', run: (context) => options.audit?.received?.(context) },
         impersonateStep(services.authorize),
-        fairnessStep(options.inFlight ?? DEFAULT_IN_FLIGHT, metrics),
+        fairnessStep({
+          flowControl: parts.flowControl,
+          stats: (info) => registry.stats(info),
+          clock: parts.clock,
+          metrics,
+          requestTimeout: options.requestTimeout,
+        }),
         authorizeStep(services.authorize),
       ],
       route: (context) =>
@@ -353,6 +373,7 @@ class Server implements ApiServer {
     const context = this.#context(init);
     const finish = this.#begin(context);
     try {
+      if (result.kind === 'watch') context.release?.(); // it has begun
       const result = await runPipeline(this.#pipeline, context);
       return {
         result,
@@ -396,6 +417,7 @@ class Server implements ApiServer {
         socket.once('close', () => done(101));
         return;
       }
+      if (result.kind === 'watch') context?.release?.(); // it has begun
       const current = context as RequestContext;
       const responder =
         upgrade !== undefined && result.kind === 'watch' && isWebSocketRequest(current)

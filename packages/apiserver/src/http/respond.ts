@@ -123,8 +123,11 @@ function commonHeaders(context: RequestContext | undefined): OutgoingHttpHeaders
   const headers: OutgoingHttpHeaders = { 'Cache-Control': 'no-cache, private' };
   if (context === undefined) return headers;
   headers['Audit-Id'] = context.auditId;
-  headers['X-Kubernetes-Pf-Flowschema-Uid'] = '';
-  headers['X-Kubernetes-Pf-Prioritylevel-Uid'] = '';
+  if (context.classification !== undefined) {
+    const { flowSchema, level } = context.classification;
+    headers['X-Kubernetes-Pf-Flowschema-Uid'] = flowSchema.metadata.uid ?? '';
+    headers['X-Kubernetes-Pf-Prioritylevel-Uid'] = level.configuration.metadata.uid ?? '';
+  }
   if (context.warnings.length > 0) headers['Warning'] = context.warnings.map(warningHeader);
   return headers;
 }

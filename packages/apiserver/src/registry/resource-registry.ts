@@ -10,6 +10,8 @@ import {
 } from '@k8ts/api';
 import { compareVersionPriority, serviceUnavailable } from '@k8ts/apimachinery';
 import { ResourceStorage, type StorageContext } from '../storage/resource-storage.ts';
+import type { ObjectStats } from '../flowcontrol/work-estimate.ts';
+import type { RequestInfo } from '../request/request-info.ts';
 import type { CustomResource, CustomResourceVersion } from '../custom-resources/custom-resource.ts';
 import { createCustomServedResource, createServedResource, type ServedResource } from './served-resource.ts';
 import type { Strategy } from './contract.ts';
@@ -291,6 +293,14 @@ export class ResourceRegistry {
   /** Grows with every change of an object of the type. */
   version(type: ResourceType<KubeObject>): number {
     return this.#loaded(type).cache.changes;
+  }
+
+  /** How much there is of what a request is about; undefined where that is not kept here. */
+  stats({ group, version, resource }: RequestInfo): ObjectStats | undefined {
+    const records = this.#served.get(`${group}/${version}/${resource}`)?.storage?.cache.records;
+    if (records === undefined) return undefined;
+    const [any] = records.values();
+    return { count: records.size, averageSize: any?.bytes.length ?? 0 };
   }
 
   #loaded(type: ResourceType<KubeObject>): ResourceStorage {

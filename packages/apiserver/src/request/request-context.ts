@@ -3,6 +3,7 @@ import type { Readable } from 'node:stream';
 import type { TLSSocket } from 'node:tls';
 import type { UserInfo } from '../authentication/contract.ts';
 import type { Query } from './query.ts';
+import type { Classification } from '../flowcontrol/flow-control.ts';
 import type { RequestInfo } from './request-info.ts';
 
 /** What a request brings along: bytes to be read, or (inside the process) a value. */
@@ -51,6 +52,8 @@ export class RequestContext {
   /** Called when the response has been sent or the request failed; for limits in flight. */
   release: (() => void) | undefined = undefined;
   #controller: AbortController | undefined = undefined;
+  /** The flow schema and priority level that it belongs to, once that is known. */
+  classification: Classification | undefined = undefined;
 
   constructor(init: RequestInit, info: RequestInfo, user: UserInfo, auditId: string) {
     this.init = init;

@@ -1,8 +1,9 @@
-/** Flow schemas and priority levels: defaults and generation. Requests are not queued by them. */
+/** Flow schemas and priority levels; what they do is in flowcontrol/. */
 import { flowcontrolv1 } from '@k8ts/api';
 import { flowSchemaColumns, priorityLevelColumns } from '../../printing/columns/other.ts';
 import type { Strategy } from '../contract.ts';
 import { generationRules, statusStrategy } from '../strategy-parts.ts';
+import { validateConditions, validateFlowSchema, validatePriorityLevel } from './validation.ts';
 
 const MATCHING_PRECEDENCE = 1000;
 const HAND_SIZE = 8;
@@ -16,7 +17,14 @@ export const flowSchemaStrategy: Strategy<flowcontrolv1.FlowSchema> = {
     if (spec !== undefined && !spec.matchingPrecedence) spec.matchingPrecedence = MATCHING_PRECEDENCE;
   },
   ...generationRules(flowcontrolv1.flowSchemas),
-  subresources: { status: statusStrategy({ keepMetadata: true }) },
+  validate: validateFlowSchema,
+  validateUpdate: validateFlowSchema,
+  subresources: {
+    status: statusStrategy({
+      keepMetadata: true,
+      validateUpdate: ({ status }) => validateConditions(status?.conditions),
+    }),
+  },
   columns: flowSchemaColumns,
 };
 
@@ -38,6 +46,13 @@ export const priorityLevelConfigurationStrategy: Strategy<flowcontrolv1.Priority
     if (!queuing.queueLengthLimit) queuing.queueLengthLimit = QUEUE_LENGTH_LIMIT;
   },
   ...generationRules(flowcontrolv1.priorityLevelConfigurations),
-  subresources: { status: statusStrategy({ keepMetadata: true }) },
+  validate: validatePriorityLevel,
+  validateUpdate: validatePriorityLevel,
+  subresources: {
+    status: statusStrategy({
+      keepMetadata: true,
+      validateUpdate: ({ status }) => validateConditions(status?.conditions),
+    }),
+  },
   columns: priorityLevelColumns,
 };
