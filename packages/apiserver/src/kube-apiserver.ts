@@ -38,6 +38,8 @@ import { validatingAdmissionPolicy } from './admission/policies/validating-admis
 import { resourceQuota } from './admission/resource-quota/resource-quota.ts';
 import { createWebhookClient, type WebhookClient } from './admission/webhooks/webhook-client.ts';
 import { mutatingWebhooks, validatingWebhooks } from './admission/webhooks/webhooks.ts';
+import type { AuditOptions } from './audit/audit-options.ts';
+import type { StoppableAuditor } from './audit/create-auditor.ts';
 import type { Authenticator, TokenAuthenticator } from './authentication/contract.ts';
 import { bearerTokenAuthenticator } from './authentication/plugins/bearer-token.ts';
 import {
@@ -55,16 +57,16 @@ import type { ObjectReader } from './object-reader.ts';
 import { clusterAuthenticationTrustHook } from './post-start/cluster-authentication-trust.ts';
 import { customResourcesHook } from './post-start/custom-resources.ts';
 import { kubernetesServiceHook } from './post-start/kubernetes-service.ts';
+import {
+  flowConfigurationConsumerHook,
+  flowConfigurationProducerHook,
+} from './post-start/priority-and-fairness.ts';
 import { rbacBootstrapHook } from './post-start/rbac-bootstrap.ts';
 import { systemNamespacesHook, systemPriorityClassesHook } from './post-start/system-objects.ts';
 import { builtinSpecialHandlers } from './registry/builtin-handlers.ts';
 import { builtinStrategies } from './registry/builtin-strategies.ts';
 import { addressRange } from './registry/core/service/address-range.ts';
 import { DEFAULT_SERVICE_NETWORK, type ServiceNetwork } from './registry/core/service/allocation.ts';
-import {
-  flowConfigurationConsumerHook,
-  flowConfigurationProducerHook,
-} from './post-start/priority-and-fairness.ts';
 import { formatIp } from './registry/ip-addresses.ts';
 import type { RegistryAccess } from './registry/special-subresources.ts';
 import { accessReviewHandlers } from './reviews/access-reviews.ts';
@@ -122,6 +124,8 @@ export interface KubeApiServerOptions extends Pick<
   readonly podNetwork?: PodNetwork;
   /** `--enable-admission-plugins`, `--disable-admission-plugins`. */
   readonly admissionPlugins?: AdmissionPluginSelection;
+  /** What is to be written of requests (`--audit-*`); absent: nothing. Rejects with AuditOptionsError. */
+  readonly audit?: AuditOptions;
   /** The rules of the controllers' accounts. */
   readonly controllers: readonly { readonly name: string; readonly rules: readonly rbacv1.PolicyRule[] }[];
 }
@@ -145,6 +149,7 @@ export async function createKubeApiServer(options: KubeApiServerOptions): Promis
   const signatures = createTokenSignatures(options.serviceAccountKeys);
   let tokens: IssuedTokens | undefined;
   let webhookClient: WebhookClient | undefined;
+  const auditor = options.audit === undefined ? undefined : await openAuditor(options.audit, options);
   const created = createApiServer((objects) => {
     tokens = {
       bound: createServiceAccountTokens({ issuer, signatures, clock, objects }),
@@ -152,17 +157,31 @@ export async function createKubeApiServer(options: KubeApiServerOptions): Promis
     };
     webhookClient = createWebhookClient(objects);
     const registry = (): Promise<RegistryAccess> => created.then((ready) => ready.registry);
-    return assemble(options, objects, registry, tokens, random, webhookClient);
+    const assembled = assemble(options, objects, registry, tokens, random, webhookClient);
+    return auditor === undefined ? assembled : { ...assembled, auditor };
   });
-  const server = await created;
+  const server = await created.catch(async (error: unknown) => {
+    await auditor?.stop();
+    throw error;
+  });
   const stop = server[Symbol.asyncDispose].bind(server);
   return Object.assign(server, {
     tokens: tokens as IssuedTokens,
     [Symbol.asyncDispose]: async () => {
       await stop();
       webhookClient?.close();
+      await auditor?.stop();
     },
   });
+}
+
+/** Read when it is asked for: most servers do without. */
+async function openAuditor(
+  audit: AuditOptions,
+  { clock, random = systemRandom, logger, metrics }: KubeApiServerOptions,
+): Promise<StoppableAuditor | undefined> {
+  const { createAuditor } = await import('./audit/create-auditor.ts');
+  return createAuditor(audit, { clock, random, logger, metrics });
 }
 
 function assemble(
@@ -256,6 +275,8 @@ function assemble(
       systemNamespacesHook,
       rbacBootstrapHook(options.controllers),
       systemPriorityClassesHook,
+      flowConfigurationProducerHook,
+      flowConfigurationConsumerHook,
       clusterAuthenticationTrustHook({ clientCa: tls?.clientCa, requestHeader }),
       kubernetesServiceHook({
         store: options.store,
@@ -283,5 +304,3 @@ function outsideAddress(): string | undefined {
     .flat()
     .find((address) => address?.family === 'IPv4' && !address.internal)?.address;
 }
-      flowConfigurationProducerHook,
-      flowConfigurationConsumerHook,

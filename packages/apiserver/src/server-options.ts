@@ -2,6 +2,7 @@ import type { ApiDocs, KubeObject, Stage } from '@k8ts/api';
 import type { Clock, Logger, Metrics, Random } from '@k8ts/base';
 import type { Store } from '@k8ts/store';
 import type { AdmissionPlugin } from './admission/contract.ts';
+import type { Auditor } from './audit/contract.ts';
 import type { Authenticator } from './authentication/contract.ts';
 import type { Authorizer } from './authorization/contract.ts';
 import type { HealthCheck } from './health/health.ts';
@@ -10,7 +11,6 @@ import type { OtherHandler } from './other-paths.ts';
 import type { PostStartHook } from './post-start/contract.ts';
 import type { Strategy } from './registry/contract.ts';
 import type { SpecialHandler } from './registry/special-subresources.ts';
-import type { AuditHook } from './steps/audit.ts';
 import type { InFlightLimits } from './steps/fairness.ts';
 
 export interface ApiServerOptions {
@@ -44,7 +44,8 @@ export interface ApiServerOptions {
   readonly inFlight?: InFlightLimits;
   /** `--request-timeout`: milliseconds for everything but watches and streams. Default 60,000. */
   readonly requestTimeout?: number;
-  readonly audit?: AuditHook;
+  /** Not stopped by the server: what still comes when it stops is to be written too. */
+  readonly auditor?: Auditor;
   /** Descriptions for OpenAPI and `kubectl explain`; called when first needed. Default: none. */
   readonly docs?: () => ApiDocs;
 

@@ -28,6 +28,8 @@ export interface HttpTransportOptions extends Credentials {
   readonly userAgent?: string;
   /** Milliseconds one request may take, watches excepted. Default 70 s, a little more than the server allows itself. */
   readonly requestTimeout?: number;
+  /** A longer answer is an error. Default: what a string can hold. */
+  readonly maxAnswerBytes?: number;
   readonly clock?: Clock;
 }
 
@@ -44,6 +46,7 @@ export function createHttpTransport(options: HttpTransportOptions): Transport & 
     throw new TypeError(`"${options.server}" is not an http or https address`);
   const prefix = server.pathname.replace(/\/+$/, '');
   const timeout = options.requestTimeout ?? 70_000;
+  const maxBody = options.maxAnswerBytes ?? MAX_BODY;
   const connection = negotiatedConnection(server, tlsOptions(options), clock, options.http2 ?? true);
   const authorize = authorization(options, clock);
   const fixedHeaders = {
@@ -80,7 +83,7 @@ export function createHttpTransport(options: HttpTransportOptions): Transport & 
     for (let attempt = 0; ; attempt++) {
       const response = await sendOnce(request, body, signal);
       if (response.status >= 200 && response.status < 300) return response;
-      const text = await readText(response);
+      const text = await readText(response, maxBody);
       const retryAfter = retryAfterSeconds(response);
       const retryable = response.status === 429 || response.status >= 500;
       if (!retryable || retryAfter === undefined || attempt === MAX_RETRIES)
@@ -93,7 +96,7 @@ export function createHttpTransport(options: HttpTransportOptions): Transport & 
     request: async <T>(request: ApiRequest): Promise<T> => {
       const limit = timeLimit(clock, timeout, request.signal);
       try {
-        return decode<T>(await readText(await send(request, limit.signal)));
+        return decode<T>(await readText(await send(request, limit.signal), maxBody));
       } finally {
         limit.release();
       }
@@ -141,14 +144,14 @@ function retryAfterSeconds(response: WireResponse): number | undefined {
   return typeof value === 'string' && /^\d{1,6}$/.test(value) ? Number(value) : undefined;
 }
 
-async function readText(response: WireResponse): Promise<string> {
+async function readText(response: WireResponse, limit: number): Promise<string> {
   const chunks: Buffer[] = [];
   let length = 0;
   for await (const chunk of response.body as AsyncIterable<Buffer>) {
     length += chunk.length;
-    if (length > MAX_BODY) {
+    if (length > limit) {
       response.body.destroy();
-      throw new Error(`the server's answer is larger than ${MAX_BODY} bytes`);
+      throw new Error(`the server's answer is larger than ${limit} bytes`);
     }
     chunks.push(chunk);
   }

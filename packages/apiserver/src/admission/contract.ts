@@ -30,7 +30,16 @@ export interface AdmissionAttributes {
   readonly signal: (() => AbortSignal) | undefined;
   /** Adds a `Warning` header to the response. */
   warn(message: string): void;
+  /** Absent where the request is not audited: then values need not be made up. */
+  readonly annotate?: Annotate | undefined;
 }
+
+/**
+ * Adds an annotation to the audit events of the request, from `level` on (default `Metadata`). The key is a qualified name,
+ * `podsecuritypolicy.admission.k8s.io/admit-policy`; others are dropped with a line in the server's log. The first value
+ * stays.
+ */
+export type Annotate = (key: string, value: string, level?: 'Metadata' | 'Request') => void;
 
 export interface AdmissionVersions {
   /** The resource as the request named it. */

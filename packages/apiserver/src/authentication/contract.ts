@@ -24,6 +24,8 @@ export interface Authentication {
   readonly user: UserInfo;
   /** Of a token: the audiences that it was accepted for. */
   readonly audiences?: readonly string[];
+  /** For the audit: what is to be known of this use of the credential. */
+  readonly annotations?: Readonly<Record<string, string>>;
 }
 
 /**

@@ -76,6 +76,7 @@ export function writeScope(
     admit: true,
     signal: () => context.signal,
     warn: (message) => context.warn(message),
+    annotate: context.audit?.annotator,
   };
 }
 
@@ -137,6 +138,7 @@ function decodeObject(
   const draft = decodeBody<KubeObject>(body, expectedKind(served), options.fieldValidation, (message) =>
     context.warn(message),
   );
+  context.audit?.requestObject(draft);
   return fromServed(served, draft);
 }
 

@@ -28,13 +28,18 @@ export function handleResource(
   if (row === undefined) throw unknownPath();
   checkScope(row, context);
   if (info.subresource === '') {
-    if (row.deprecation !== '') context.warn(row.deprecation);
+    if (row.deprecation !== '') deprecated(context, row.deprecation);
     return handleMain(handlers, row, context);
   }
   const subresource = row.subresources.find(({ name }) => name === info.subresource);
   if (subresource === undefined) throw unknownPath();
-  if (subresource.deprecation !== '') context.warn(subresource.deprecation);
+  if (subresource.deprecation !== '') deprecated(context, subresource.deprecation);
   return handleSubresource(handlers, row, subresource, context);
+}
+
+function deprecated(context: RequestContext, warning: string): void {
+  context.warn(warning);
+  context.audit?.deprecated(warning);
 }
 
 function handleMain(

@@ -73,6 +73,7 @@ async function sentScale(context: RequestContext): Promise<WantedScale> {
   const options = writeOptions(context.query, 'UpdateOptions');
   const warn = (message: string): void => context.warn(message);
   const scale = decodeBody<Scale>(body, expectedScale(), options.fieldValidation, warn) as Scale;
+  context.audit?.requestObject(scale);
   return { options, scale: () => scale };
 }
 

@@ -52,6 +52,7 @@ export async function callSpecial(
     reinvocation: undefined,
     signal: () => context.signal,
     warn,
+    annotate: context.audit?.annotator,
   });
   const admit = async (operation: AdmissionOperation, object: Draft<KubeObject>): Promise<void> => {
     const asked = attributes(operation, object);
@@ -70,12 +71,14 @@ export async function callSpecial(
     readBody: async <T extends object>() => {
       const schema = schemaOf(kind.group, kind.version, kind.kind);
       if (schema === undefined) throw new Error(`no schema for ${kind.kind}`);
-      return decodeBody(
+      const draft = decodeBody(
         await readBody(context),
         { group: kind.group, version: kind.version, kind: kind.kind, schema },
         options?.fieldValidation ?? 'Warn',
         warn,
-      ) as unknown as Draft<T>;
+      );
+      context.audit?.requestObject(draft);
+      return draft as unknown as Draft<T>;
     },
     admitCreate: (object) => admit('CREATE', object),
     registry: createRegistryAccess(registry, services, user, warn),

@@ -1,9 +1,10 @@
 import type { IncomingHttpHeaders } from 'node:http';
 import type { Readable } from 'node:stream';
 import type { TLSSocket } from 'node:tls';
+import type { RequestAudit } from '../audit/request-audit.ts';
 import type { UserInfo } from '../authentication/contract.ts';
-import type { Query } from './query.ts';
 import type { Classification } from '../flowcontrol/flow-control.ts';
+import type { Query } from './query.ts';
 import type { RequestInfo } from './request-info.ts';
 
 /** What a request brings along: bytes to be read, or (inside the process) a value. */
@@ -47,13 +48,15 @@ export class RequestContext {
   /** Who really asks, where `user` is impersonated. */
   impersonator: UserInfo | undefined = undefined;
   auditId: string;
+  /** Gathers what is to be written of the request; undefined where nothing is. */
+  audit: RequestAudit | undefined = undefined;
   /** Texts for `Warning` headers. */
   readonly warnings: string[] = [];
+  /** The flow schema and priority level that it belongs to, once that is known. */
+  classification: Classification | undefined = undefined;
   /** Called when the response has been sent or the request failed; for limits in flight. */
   release: (() => void) | undefined = undefined;
   #controller: AbortController | undefined = undefined;
-  /** The flow schema and priority level that it belongs to, once that is known. */
-  classification: Classification | undefined = undefined;
 
   constructor(init: RequestInit, info: RequestInfo, user: UserInfo, auditId: string) {
     this.init = init;

@@ -63,6 +63,8 @@ interface IssuedToken {
   readonly token: string;
   /** Milliseconds since the epoch: what the client is told, before any extension. */
   readonly expiration: number;
+  /** What the audit knows the token by. */
+  readonly credentialId: string;
 }
 
 export interface ServiceAccountTokens extends TokenAuthenticator {
@@ -127,7 +129,8 @@ export function createServiceAccountTokens(options: {
         nbf: now,
         sub: serviceAccountUserName(request.namespace, request.serviceAccount.name),
       };
-      return { token: signatures.sign(claims), expiration: expiration * 1000 };
+      const credentialId = credentialIdOf(claims);
+      return { token: signatures.sign(claims), expiration: expiration * 1000, credentialId };
     },
 
     authenticateToken(token, audiences): Authentication | undefined {
@@ -141,7 +144,12 @@ export function createServiceAccountTokens(options: {
       const accepted = audiences.filter((audience) => claims.aud.includes(audience));
       if (accepted.length === 0) throw unauthorized();
       checkBindings(claims, objects, clock);
-      return { user, audiences: accepted };
+      const stale = Math.floor(now) - (claims['kubernetes.io'].warnafter ?? Infinity);
+      if (stale <= 0) return { user, audiences: accepted };
+      const annotations = {
+        'authentication.k8s.io/stale-token': `subject: ${claims.sub}, seconds after warning threshold: ${stale}`,
+      };
+      return { user, audiences: accepted, annotations };
     },
   };
 }
@@ -166,6 +174,10 @@ function checkBindings(claims: TokenClaims, objects: ObjectReader, clock: Clock)
   if (pod === undefined) check(corev1.nodes, '', node);
 }
 
+function credentialIdOf({ jti }: TokenClaims): string {
+  return `JTI=${jti}`;
+}
+
 function userOf(claims: TokenClaims): UserInfo {
   const { namespace, serviceaccount, pod, node } = claims['kubernetes.io'];
   return {
@@ -173,7 +185,7 @@ function userOf(claims: TokenClaims): UserInfo {
     uid: serviceaccount.uid,
     groups: [SERVICE_ACCOUNTS_GROUP, `${SERVICE_ACCOUNTS_GROUP}:${namespace}`],
     extra: {
-      [CREDENTIAL_ID_EXTRA]: [`JTI=${claims.jti}`],
+      [CREDENTIAL_ID_EXTRA]: [credentialIdOf(claims)],
       ...(node === undefined ? {} : { [NODE_NAME_EXTRA]: [node.name], [NODE_UID_EXTRA]: [node.uid] }),
       ...(pod === undefined ? {} : { [POD_NAME_EXTRA]: [pod.name], [POD_UID_EXTRA]: [pod.uid] }),
     },

@@ -33,7 +33,7 @@ export function tokenRequestHandler(
       await request.admitCreate(body);
 
       const bound = await boundObject(request, body.spec.boundObjectRef);
-      const { token, expiration } = tokens.issue({
+      const { token, expiration, credentialId } = tokens.issue({
         namespace,
         serviceAccount: referenceTo(account),
         audiences: body.spec.audiences ?? [],
@@ -43,6 +43,7 @@ export function tokenRequestHandler(
           ? { extendedSeconds: EXTENDED_EXPIRATION - WARN_ONLY_BOUND_TOKEN_EXPIRATION }
           : {}),
       });
+      request.context.audit?.annotate('authentication.kubernetes.io/issued-credential-id', credentialId);
       return objectResult(
         {
           kind: 'TokenRequest',

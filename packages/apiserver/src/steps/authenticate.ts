@@ -9,8 +9,10 @@ import type { RequestContext } from '../request/request-context.ts';
  * error answers. A request that nobody knows is anonymous, where that is allowed, else 401.
  */
 export function authenticateStep(authenticators: readonly Authenticator[], anonymous: boolean): PipelineStep {
-  const accept = (context: RequestContext, { user }: Authentication): void => {
+  const accept = (context: RequestContext, { user, annotations }: Authentication): void => {
     context.user = user;
+    if (annotations !== undefined && context.audit !== undefined)
+      for (const [key, value] of Object.entries(annotations)) context.audit.annotate(key, value);
     // What was accepted must not leak into logs or to backends.
     delete context.headers['authorization'];
   };

@@ -1,4 +1,5 @@
 import { aggregateText, forbidden, goQuote, internalError } from '@k8ts/apimachinery';
+import type { RequestAudit } from '../audit/request-audit.ts';
 import type { UserInfo } from '../authentication/contract.ts';
 import type { AuthorizationAttributes, Authorizer, Decision } from '../authorization/contract.ts';
 import { selectorsOfText } from '../authorization/selectors.ts';
@@ -75,10 +76,29 @@ const SELECTING = new Set(['list', 'watch', 'deletecollection']);
 export function authorizeStep(
   authorize: (attributes: AuthorizationAttributes) => Decision | Promise<Decision>,
 ): PipelineStep {
+  const audited = (attributes: AuthorizationAttributes, audit: RequestAudit): void | Promise<void> => {
+    const note = (decision: Decision): void => {
+      audit.annotate('authorization.k8s.io/decision', decision.verdict === 'allow' ? 'allow' : 'forbid');
+      audit.annotate('authorization.k8s.io/reason', decision.reason);
+      check(attributes, decision);
+    };
+    const fail = (error: unknown): never => {
+      audit.annotate('authorization.k8s.io/reason', 'internal error');
+      throw error as Error;
+    };
+    let decision: Decision | Promise<Decision>;
+    try {
+      decision = authorize(attributes);
+    } catch (error) {
+      return fail(error);
+    }
+    return decision instanceof Promise ? decision.catch(fail).then(note) : note(decision);
+  };
   return {
     name: 'authorize',
     run(context) {
       const attributes = attributesOf(context);
+      if (context.audit !== undefined) return audited(attributes, context.audit);
       const decision = authorize(attributes);
       if (decision instanceof Promise) return decision.then((decided) => check(attributes, decided));
       return check(attributes, decision);
@@ -111,6 +131,7 @@ function quoted(user: UserInfo): string {
   return escaped(goQuote(user.name));
 }
 
-function escaped(text: string): string {
+/** Errors must not look like HTML. */
+export function escaped(text: string): string {
   return text.replaceAll('&', '&amp;').replaceAll('<', '&lt;').replaceAll('>', '&gt;');
 }

@@ -76,6 +76,7 @@ async function impersonate(
 
   context.impersonator = context.user;
   context.user = identity(name, uid, groups, extra, account);
+  context.audit?.impersonated(context.user);
   // They are done with: a server that the request is passed on to must not follow them once more.
   for (const header of Object.keys(headers)) if (header.startsWith('impersonate-')) delete headers[header];
 }

@@ -15,7 +15,7 @@ import {
   type PolicyInvocation,
   type PolicyProblem,
 } from './policy-invocations.ts';
-import { ValidatingPolicy } from './validating-policy.ts';
+import { ValidatingPolicy, type Denial as ValidationDenial } from './validating-policy.ts';
 
 type Policy = admissionregistrationv1.ValidatingAdmissionPolicy;
 type Binding = admissionregistrationv1.ValidatingAdmissionPolicyBinding;
@@ -58,7 +58,9 @@ export function validatingAdmissionPolicy({ objects, authorize }: PolicyServices
       if (all.length === 0) return;
       const invocations = [...policyInvocations(all, attributes, objects)];
       const judge = (): void => {
-        const denials = invocations.flatMap((invocation) => denialsOf(invocation, attributes));
+        const annotations = new Map<string, Set<string>>();
+        const denials = invocations.flatMap((invocation) => denialsOf(invocation, attributes, annotations));
+        for (const [key, values] of annotations) attributes.annotate?.(key, [...values].join(', '));
         const first = denials[0];
         if (first !== undefined) throw denied(attributes, first.message, first.reason ?? 'Invalid');
       };
@@ -68,7 +70,12 @@ export function validatingAdmissionPolicy({ objects, authorize }: PolicyServices
     },
   };
 
-  function denialsOf(invocation: Invocation, attributes: AdmissionAttributes): readonly Denial[] {
+  /** Puts what the policy's annotations say into `annotations`, by their keys. */
+  function denialsOf(
+    invocation: Invocation,
+    attributes: AdmissionAttributes,
+    annotations: Map<string, Set<string>>,
+  ): readonly Denial[] {
     const denials: Denial[] = [];
     const { policy, binding } = invocation;
     const deny = (message: string, reason?: string): void => {
@@ -88,12 +95,18 @@ export function validatingAdmissionPolicy({ objects, authorize }: PolicyServices
         }),
       );
       const actions = invocation.binding.spec.validationActions ?? [];
-      for (const { message, reason } of verdict.denials) {
+      for (const denial of verdict.denials) {
+        const { message, reason } = denial;
         if (actions.includes('Deny')) deny(message, reason);
+        if (actions.includes('Audit')) annotateFailure(attributes, denial, policy, invocation.binding);
         if (actions.includes('Warn'))
           attributes.warn(`Validation failed for ${named(policy, binding)}: ${message}`);
       }
       for (const message of verdict.annotationErrors) deny(message);
+      for (const { key, value } of verdict.annotations) {
+        const whole = `${policy.metadata.name}/${key}`;
+        annotations.set(whole, (annotations.get(whole) ?? new Set()).add(value));
+      }
     }
     return denials;
   }
@@ -102,6 +115,28 @@ export function validatingAdmissionPolicy({ objects, authorize }: PolicyServices
 interface Denial {
   readonly message: string;
   readonly reason: string | undefined;
+}
+
+/** The first failure is the one that is kept. */
+function annotateFailure(
+  { annotate }: AdmissionAttributes,
+  { message, position }: ValidationDenial,
+  { metadata }: Policy,
+  binding: Binding,
+): void {
+  const validationActions = binding.spec.validationActions ?? [];
+  annotate?.(
+    'validation.policy.admission.k8s.io/validation_failure',
+    JSON.stringify([
+      {
+        message,
+        policy: metadata.name,
+        binding: binding.metadata.name,
+        expressionIndex: position,
+        validationActions,
+      },
+    ]),
+  );
 }
 
 function named({ metadata }: Policy, binding: Binding | undefined): string {

@@ -1,7 +1,7 @@
 /** What a webhook is asked, and what it may answer (k8s.io/apiserver/pkg/admission/plugin/webhook/request). */
 import { randomUUID } from 'node:crypto';
 import type { KubeObject, ResourceType } from '@k8ts/api';
-import { goQuote, StatusError, type Status } from '@k8ts/apimachinery';
+import { goQuote, isJsonObject, StatusError, type Status } from '@k8ts/apimachinery';
 import type { AdmissionAttributes } from '../contract.ts';
 
 const VERSIONS = ['v1', 'v1beta1'];
@@ -18,6 +18,8 @@ export interface ReviewAnswer {
   /** Base64 of a JSON patch; empty for none. */
   readonly patch: string;
   readonly warnings: readonly string[];
+  /** Without the webhook's name, which comes before the keys. */
+  readonly auditAnnotations: readonly (readonly [string, string])[];
 }
 
 export interface Shown {
@@ -99,6 +101,7 @@ interface Answered {
     readonly patch?: unknown;
     readonly patchType?: unknown;
     readonly warnings?: unknown;
+    readonly auditAnnotations?: unknown;
   } | null;
 }
 
@@ -127,6 +130,11 @@ export function reviewAnswer(
     patch: mutating ? patch : '',
     warnings: Array.isArray(response.warnings)
       ? response.warnings.filter((text): text is string => typeof text === 'string')
+      : [],
+    auditAnnotations: isJsonObject(response.auditAnnotations)
+      ? Object.entries(response.auditAnnotations).filter(
+          (entry): entry is [string, string] => typeof entry[1] === 'string',
+        )
       : [],
   };
 }

@@ -50,6 +50,7 @@ type Configuration<W extends Webhook> = KubeObject & { readonly webhooks?: reado
 interface Named<W extends Webhook> {
   /** Of the configuration and the place in it: webhooks of one name are told apart. */
   readonly id: string;
+  readonly configuration: string;
   readonly webhook: W;
 }
 
@@ -67,7 +68,11 @@ function webhooksOf<W extends Webhook>(
     known = [...objects.list(type)]
       .sort((a, b) => (a.metadata.name < b.metadata.name ? -1 : 1))
       .flatMap(({ metadata, webhooks = [] }) =>
-        webhooks.map((webhook, at) => ({ id: `${metadata.name}/${webhook.name}/${at}`, webhook })),
+        webhooks.map((webhook, at) => ({
+          id: `${metadata.name}/${webhook.name}/${at}`,
+          configuration: metadata.name,
+          webhook,
+        })),
       );
     return known;
   };
@@ -139,8 +144,9 @@ async function validateAll(
   wanted: readonly Wanted<Webhook>[],
 ): Promise<void> {
   const outcomes = await Promise.allSettled(
-    wanted.map(async ({ webhook, type }) => {
-      const answer = await ask(services, attributes, webhook, type, false);
+    wanted.map(async ({ webhook, type }, at) => {
+      const failedOpen = `failed-open.validating.webhook.admission.k8s.io/round_0_index_${at}`;
+      const answer = await ask(services, attributes, webhook, type, { mutating: false, failedOpen });
       if (answer !== undefined && !answer.allowed) throw denial(webhook.name, answer.status);
     }),
   );
@@ -173,12 +179,19 @@ async function mutateAll(
   all: readonly Named<admissionregistrationv1.MutatingWebhook>[],
 ): Promise<void> {
   const memory = new ReinvocationMemory(attributes, 'MutatingAdmissionWebhook');
-  for (const { id, webhook } of all) {
+  for (const [at, { id, webhook, configuration }] of all.entries()) {
     const type = wantedVersion(webhook, attributes, services.objects);
     if (type === undefined) continue;
     await prepareVersions(attributes, [type]);
     if (!meetsConditions(services, { webhook, type }, attributes) || !memory.wants(id)) continue;
-    const changed = await mutate(services, attributes, webhook, type);
+    const place = `mutation.webhook.admission.k8s.io/round_${memory.isAgain ? 1 : 0}_index_${at}`;
+    const named = { configuration, webhook: webhook.name };
+    let changed = false;
+    try {
+      changed = await mutate(services, attributes, webhook, type, { place, ...named });
+    } finally {
+      attributes.annotate?.(place, JSON.stringify({ ...named, mutated: changed }));
+    }
     memory.called(id, changed, webhook.reinvocationPolicy === 'IfNeeded');
   }
   memory.done();
@@ -190,8 +203,10 @@ async function mutate(
   attributes: AdmissionAttributes,
   webhook: Webhook,
   type: ResourceType<KubeObject>,
+  { place, ...named }: MutationPlace,
 ): Promise<boolean> {
-  const answer = await ask(services, attributes, webhook, type, true);
+  const asked = { mutating: true, failedOpen: `failed-open.${place}` };
+  const answer = await ask(services, attributes, webhook, type, asked);
   if (answer === undefined) return false;
   if (!answer.allowed) throw denial(webhook.name, answer.status);
   if (answer.patch === '') return false;
@@ -213,7 +228,21 @@ async function mutate(
   } catch (error) {
     throw internalError(error);
   }
-  return replaceObject(object, taken);
+  const changed = replaceObject(object, taken);
+  attributes.annotate?.(
+    place.replace('mutation.', 'patch.'),
+    JSON.stringify({ ...named, patch, patchType: 'JSONPatch' }),
+    'Request',
+  );
+  return changed;
+}
+
+/** Which of the mutating webhooks it is, for the audit. */
+interface MutationPlace {
+  /** `mutation.webhook.admission.k8s.io/round_0_index_2` */
+  readonly place: string;
+  readonly configuration: string;
+  readonly webhook: string;
 }
 
 function decodedPatch(webhook: Webhook, base64: string): unknown {
@@ -230,7 +259,8 @@ async function ask(
   attributes: AdmissionAttributes,
   webhook: Webhook,
   type: ResourceType<KubeObject>,
-  mutating: boolean,
+  /** `failedOpen`: the annotation that says that it could not be asked. */
+  { mutating, failedOpen }: { readonly mutating: boolean; readonly failedOpen: string },
 ): Promise<ReviewAnswer | undefined> {
   const { sideEffects, timeoutSeconds = DEFAULT_TIMEOUT_SECONDS } = webhook;
   if (attributes.dryRun && sideEffects !== 'None' && sideEffects !== 'NoneOnDryRun')
@@ -254,6 +284,8 @@ async function ask(
         throw new Error(`failed to call webhook: ${errorMessage(error)}`);
       });
     const answer = validAnswer(() => reviewAnswer(request, mutating, answered));
+    for (const [key, value] of answer.auditAnnotations)
+      attributes.annotate?.(`${webhook.name}/${key}`, value);
     for (const warning of answer.warnings) attributes.warn(warning);
     return answer;
   } catch (error) {
@@ -264,6 +296,7 @@ async function ask(
       error: errorMessage(error),
     });
     if (signal?.aborted === true) throw timeout('request did not complete within requested timeout');
+    attributes.annotate?.(failedOpen, webhook.name);
     return undefined;
   }
 }

@@ -8,7 +8,11 @@ import type { DeleteOptions } from './delete.ts';
 /** From the body, or from the query where there is none. Throws 400 for what is no DeleteOptions. */
 export async function deleteOptionsOf(context: RequestContext): Promise<DeleteOptions> {
   const value = await bodyValue(context);
-  if (value !== undefined) return fromBody(value);
+  if (value !== undefined) {
+    const options = fromBody(value);
+    context.audit?.requestObject({ ...kindOf(value as Record<string, unknown>), ...options });
+    return options;
+  }
   const { query } = context;
   if (query.isEmpty) return {};
   const dryRun = query.getAll('dryRun').filter((entry) => entry !== '');
@@ -72,6 +76,10 @@ function fromBody(value: unknown): DeleteOptions {
             ...optional('resourceVersion', typed<string>(preconditions, 'resourceVersion', 'string')),
           },
   };
+}
+
+function kindOf({ apiVersion }: Record<string, unknown>): { kind: string; apiVersion: unknown } {
+  return { kind: 'DeleteOptions', apiVersion: apiVersion ?? 'meta.k8s.io/v1' };
 }
 
 function optional(name: string, value: string | undefined): Record<string, string> {

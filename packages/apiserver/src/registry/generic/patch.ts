@@ -53,6 +53,7 @@ export async function readPatch(context: RequestContext, type: PatchType): Promi
         ? parsePatchText(body.value, type)
         : { value: body.value, strictErrors: [] }
       : parsePatchText((await body.read(MAX_BODY_BYTES)).toString(), type);
+  context.audit?.requestPatch(value);
   return {
     type,
     value,

@@ -1,7 +1,12 @@
 import type { Draft, KubeObject, ResourceType } from '@k8ts/api';
 import type { Clock, Logger, Random } from '@k8ts/base';
 import { internalError, normalizeObject } from '@k8ts/apimachinery';
-import type { AdmissionAttributes, AdmissionOperation, AdmissionVersions } from '../../admission/contract.ts';
+import type {
+  AdmissionAttributes,
+  AdmissionOperation,
+  AdmissionVersions,
+  Annotate,
+} from '../../admission/contract.ts';
 import type { UserInfo } from '../../authentication/contract.ts';
 import type { AuthorizationAttributes, Decision } from '../../authorization/contract.ts';
 import type { AdmissionChain } from '../admission-chain.ts';
@@ -39,6 +44,8 @@ export interface WriteScope {
   /** Aborts when nobody waits for the request any more; made when first asked for. */
   readonly signal?: (() => AbortSignal) | undefined;
   readonly warn: (message: string) => void;
+  /** As in AdmissionAttributes. */
+  readonly annotate?: Annotate | undefined;
 }
 
 export function strategyContext(scope: WriteScope): StrategyContext {
@@ -77,6 +84,7 @@ export function admissionAttributes(
     reinvocation: undefined,
     signal: scope.signal,
     warn: (message) => scope.warn(message),
+    annotate: scope.annotate,
   };
 }
 

@@ -1,6 +1,6 @@
 import { appsv1, batchv1, corev1 } from '@k8ts/api';
 import type { Draft, KubeObject } from '@k8ts/api';
-import { internalError, invalid } from '@k8ts/apimachinery';
+import { aggregateText, fieldErrorText, internalError, invalid } from '@k8ts/apimachinery';
 import type { Counter, Metrics } from '@k8ts/base';
 import { isDeepStrictEqual } from 'node:util';
 import type { ObjectReader } from '../../../object-reader.ts';
@@ -12,6 +12,7 @@ import { existingPodWarnings } from './existing-pods.ts';
 import {
   isStricter,
   levelVersionText,
+  PREFIX,
   policyOf,
   sameLevelVersion,
   versionText,
@@ -54,8 +55,7 @@ type Template = Draft<corev1.PodTemplateSpec> | undefined;
 
 /**
  * Holds pods to the Pod Security Standard that the labels of their namespace ask for (KEP-2579), and warns of workloads
- * whose pods would not be let in. Namespaces without such labels are free of it. There is no audit log for the third mode
- * to go to; its evaluations are counted.
+ * whose pods would not be let in. Namespaces without such labels are free of it. What the third mode finds goes to the audit.
  */
 export function podSecurity({ objects, metrics, minor = 36 }: PodSecurityOptions): AdmissionPlugin {
   const count = evaluationCounter(metrics, minor);
@@ -81,6 +81,7 @@ export function podSecurity({ objects, metrics, minor = 36 }: PodSecurityOptions
     const found = policyOf(namespace.metadata.labels);
     if (isPrivileged(found, 'enforce', 'audit', 'warn')) {
       count.evaluation('allow', found.policy.enforce, 'enforce', attributes);
+      attributes.annotate?.(`${PREFIX}enforce-policy`, levelVersionText(found.policy.enforce));
       return;
     }
     const pod = attributes.object as Draft<corev1.Pod>;
@@ -104,7 +105,13 @@ export function podSecurity({ objects, metrics, minor = 36 }: PodSecurityOptions
     { spec, metadata = {} }: Draft<corev1.PodTemplateSpec>,
     enforced: boolean,
   ): void {
-    if (errors.length > 0) count.error(attributes);
+    if (errors.length > 0) {
+      count.error(attributes);
+      attributes.annotate?.(
+        `${PREFIX}error`,
+        `Failed to parse policy: ${aggregateText(errors.map(fieldErrorText))}`,
+      );
+    }
     const results = new Map<string, readonly Violation[]>();
     const violationsOf = (mode: Mode): readonly Violation[] => {
       const key = levelVersionText(policy[mode]);
@@ -115,9 +122,18 @@ export function podSecurity({ objects, metrics, minor = 36 }: PodSecurityOptions
       return violations;
     };
     const violated = enforced ? violationsOf('enforce') : [];
-    if (enforced)
+    if (enforced) {
       count.evaluation(violated.length > 0 ? 'deny' : 'allow', policy.enforce, 'enforce', attributes);
-    if (violationsOf('audit').length > 0) count.evaluation('deny', policy.audit, 'audit', attributes);
+      attributes.annotate?.(`${PREFIX}enforce-policy`, levelVersionText(policy.enforce));
+    }
+    const audited = violationsOf('audit');
+    if (audited.length > 0) {
+      count.evaluation('deny', policy.audit, 'audit', attributes);
+      attributes.annotate?.(
+        `${PREFIX}audit-violations`,
+        `would violate PodSecurity "${levelVersionText(policy.audit)}": ${detailsText(audited)}`,
+      );
+    }
     if (violated.length > 0)
       throw refuse(
         attributes,

@@ -18,7 +18,7 @@ export const MODES = ['enforce', 'audit', 'warn'] as const;
 export type Mode = (typeof MODES)[number];
 export type Policy = Readonly<Record<Mode, LevelVersion>>;
 
-const PREFIX = 'pod-security.kubernetes.io/';
+export const PREFIX = 'pod-security.kubernetes.io/';
 const VERSION = /^v1\.(0|[1-9][0-9]*)$/;
 
 const PRIVILEGED: LevelVersion = { level: 'privileged', version: 'latest' };

@@ -1,0 +1,77 @@
+/** Events as lists that are posted to a server (k8s.io/apiserver/plugin/pkg/audit/webhook). */
+import { realClock, sleep, type Clock, type Random } from '@k8ts/base';
+import { createHttpTransport, retryOnError, type KubeconfigTarget } from '@k8ts/client';
+import { eventJson } from './audit-event.ts';
+import type { ReportLoss } from './audit-metrics.ts';
+import type { AuditBackend } from './contract.ts';
+
+export interface WebhookBackendOptions {
+  readonly target: KubeconfigTarget;
+  /** Milliseconds before the second attempt; it grows from one to the next. */
+  readonly initialBackoff: number;
+  /** Milliseconds that deliveries get once the server stops. */
+  readonly shutdownGrace: number;
+  /** For the waits between attempts. */
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly reportLoss: ReportLoss;
+}
+
+/** As upstream's webhooks in general (apiserver/pkg/util/webhook). Milliseconds. */
+const REQUEST_TIMEOUT = 30_000;
+const BACKOFF = { steps: 5, factor: 1.5, jitter: 0.2 };
+/** Nobody reads what the server answers. */
+const MAX_ANSWER_BYTES = 1024 * 1024;
+
+export function webhookBackend(options: WebhookBackendOptions): AuditBackend {
+  const { target, initialBackoff, shutdownGrace, clock, random, reportLoss } = options;
+  const transport = createHttpTransport({
+    ...target.transport,
+    userAgent: 'kube-apiserver',
+    requestTimeout: REQUEST_TIMEOUT,
+    maxAnswerBytes: MAX_ANSWER_BYTES,
+  });
+  // The path of the server's address is put before it, without a slash at its end.
+  const path = /^\/*$/.test(new URL(target.transport.server).pathname) ? '/' : '';
+  const stopped = new AbortController();
+  const deliveries = new Set<Promise<boolean>>();
+
+  const deliver = async (body: string): Promise<void> => {
+    const { signal } = stopped;
+    await retryOnError(
+      { clock, random, signal, initial: initialBackoff, ...BACKOFF },
+      () => true,
+      () => transport.request({ method: 'POST', path, body, signal }),
+    );
+  };
+
+  return {
+    process(events) {
+      const items = events.map((event) => eventJson(event, true)).join(',');
+      const body = `{"kind":"EventList","apiVersion":"audit.k8s.io/v1","metadata":{},"items":[${items}]}\n`;
+      const delivery: Promise<boolean> = deliver(body)
+        .then(
+          () => true,
+          (error: unknown) => {
+            reportLoss('webhook', error, events);
+            return false;
+          },
+        )
+        .finally(() => deliveries.delete(delivery));
+      deliveries.add(delivery);
+      return delivery;
+    },
+    async stop() {
+      const enough = new AbortController();
+      // The server at the other end is in real time, whatever clock the cluster runs on.
+      const deadline = sleep(realClock, shutdownGrace, enough.signal).then(
+        () => stopped.abort(new Error('audit backend shut down')),
+        () => undefined,
+      );
+      await Promise.all(deliveries);
+      enough.abort();
+      await deadline;
+      await transport[Symbol.asyncDispose]();
+    },
+  };
+}
