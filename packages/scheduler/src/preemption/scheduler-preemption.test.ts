@@ -223,6 +223,43 @@ test('nothing else is decided for a pod while its victims are being deleted', as
   expect(nodeOf('high')).toBe('b');
 });
 
+test('whoever is deleted while others are being deleted for it gives the node back', async () => {
+  let open = (): void => undefined;
+  const gate = new Promise<void>((resolve) => {
+    open = resolve;
+  });
+  using _slow = api.intercept(({ method, path }) =>
+    method === 'DELETE' && path.endsWith('/low') ? gate.then(() => undefined) : undefined,
+  );
+  await create('low', 1);
+  await create('high', 100);
+  await create('equal', 100, { cpu: '1', preemptionPolicy: 'Never' });
+  await finish('high');
+  open();
+  await clock.settle();
+  await finish('low');
+  await clock.advance(20_000);
+  expect(nodeOf('equal')).toBe('a');
+});
+
+test('after a new start it is known who waits for which node', async () => {
+  await create('low', 1);
+  await create('high', 100);
+  await scheduler[Symbol.asyncDispose]();
+  await finish('low');
+  const common = { client: api.client, clock, random: seededRandom(2), logger: silentLogger };
+  const informers = createInformerFactory(common);
+  const events = createEventRecorder({ ...common, component: 'default-scheduler' });
+  disposables.push(
+    startScheduler({ ...common, informers, events, metrics: createMetrics() }),
+    events,
+    informers,
+  );
+  await create('quick', 1);
+  await clock.advance(20_000);
+  expect([nodeOf('high'), nodeOf('quick')]).toEqual(['a', undefined]);
+});
+
 test('a pod that came in the place of a victim stays', async () => {
   await create('low', 1);
   const { uid } = peek('low')?.metadata ?? {};
