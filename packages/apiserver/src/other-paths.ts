@@ -1,6 +1,7 @@
 /** Everything that is not about resources: discovery, health, version, metrics. */
 import { unknownPath } from '@k8ts/apimachinery';
 import type { Metrics } from '@k8ts/base';
+import type { Aggregation } from './aggregation/contract.ts';
 import { wantedVersion, type AggregatedDiscovery } from './discovery/aggregated-discovery.ts';
 import {
   apiGroup,
@@ -21,6 +22,7 @@ export type OtherHandler = (context: RequestContext) => Result | Promise<Result>
 
 export interface OtherPaths {
   readonly registry: ResourceRegistry;
+  readonly aggregation: Aggregation | undefined;
   readonly aggregatedDiscovery: AggregatedDiscovery;
   readonly openApi: OpenApi;
   readonly metrics: Metrics;
@@ -77,7 +79,7 @@ async function metricsResult(metrics: Metrics): Promise<Result> {
 }
 
 function discovery(
-  { registry, serverAddress, aggregatedDiscovery }: OtherPaths,
+  { registry, aggregation, serverAddress, aggregatedDiscovery }: OtherPaths,
   context: RequestContext,
   parts: readonly string[],
 ): Result {
@@ -86,7 +88,7 @@ function discovery(
     if (version !== undefined)
       return aggregatedDiscovery.result(parts[0] as 'api' | 'apis', version, context);
   }
-  const groups = groupsOf(registry.groupVersions);
+  const groups = groupsOf(registry, aggregation);
   if (parts[0] === 'api') {
     if (parts.length === 1) return rawJson(apiVersions(serverAddress()));
     if (parts.length === 2 && parts[1] === 'v1') return rawJson(apiResourceList(registry, '', 'v1'));
@@ -102,9 +104,9 @@ function discovery(
   throw unknownPath();
 }
 
-function rootPaths({ registry, checks, further }: OtherPaths): string[] {
+function rootPaths({ registry, aggregation, checks, further }: OtherPaths): string[] {
   const paths = ['/api', '/api/v1', '/apis', '/metrics', '/openapi/v2', '/openapi/v3', '/version'];
-  for (const { group, versions } of groupsOf(registry.groupVersions)) {
+  for (const { group, versions } of groupsOf(registry, aggregation)) {
     paths.push(`/apis/${group}`);
     for (const version of versions) paths.push(`/apis/${group}/${version}`);
   }

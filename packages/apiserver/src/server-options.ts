@@ -1,6 +1,7 @@
 import type { ApiDocs, KubeObject, Stage } from '@k8ts/api';
 import type { Clock, Logger, Metrics, Random } from '@k8ts/base';
 import type { Store } from '@k8ts/store';
+import type { Aggregation } from './aggregation/contract.ts';
 import type { AdmissionPlugin } from './admission/contract.ts';
 import type { Auditor } from './audit/contract.ts';
 import type { Authenticator } from './authentication/contract.ts';
@@ -33,6 +34,8 @@ export interface ApiServerOptions {
   readonly strategies?: readonly Strategy<KubeObject>[];
   /** Subresources and reviews with code of their own. */
   readonly specialHandlers?: readonly SpecialHandler[];
+  /** What other servers serve. Absent: nothing. */
+  readonly aggregation?: Aggregation;
   /** GETs besides those of the API, by path. */
   readonly otherPaths?: ReadonlyMap<string, OtherHandler>;
   /** Run once, in order, when the server can answer; it is ready when all have succeeded. */

@@ -226,7 +226,10 @@ class Server implements ApiServer {
         authorizeStep(services.authorize),
       ],
       route: (context) =>
-        context.info.isResourceRequest ? handleResource(handlers, context) : handleOther(otherPaths, context),
+        options.aggregation?.route(context) ??
+        (context.info.isResourceRequest
+          ? handleResource(handlers, context)
+          : handleOther(otherPaths, context)),
     };
   }
 
@@ -336,8 +339,9 @@ class Server implements ApiServer {
     const live = [PING, log, etcd, ...hooks, ...further];
     return {
       registry,
-      aggregatedDiscovery: new AggregatedDiscovery(registry),
-      openApi: new OpenApi({ registry, docs: options.docs }),
+      aggregation: options.aggregation,
+      aggregatedDiscovery: new AggregatedDiscovery(registry, options.aggregation),
+      openApi: new OpenApi({ registry, docs: options.docs, aggregation: options.aggregation }),
       metrics,
       further: options.otherPaths ?? new Map<string, OtherHandler>(),
       serverAddress: () => (this.address === undefined ? '' : `${this.address.host}:${this.address.port}`),

@@ -8,6 +8,7 @@ import type { Credentials } from './credentials.ts';
 import { RepeatableError } from './http/connection.ts';
 import type { WireResponse } from './http/connection.ts';
 import { negotiatedConnection } from './http/negotiated-connection.ts';
+import { decodeBody } from './http/response-body.ts';
 import { responseError } from './http/response-error.ts';
 import { watchEvents } from './http/watch-stream.ts';
 import type { ApiRequest, Transport, WatchEvent } from './transport.ts';
@@ -96,7 +97,7 @@ export function createHttpTransport(options: HttpTransportOptions): Transport & 
     request: async <T>(request: ApiRequest): Promise<T> => {
       const limit = timeLimit(clock, timeout, request.signal);
       try {
-        return decode<T>(await readText(await send(request, limit.signal), maxBody));
+        return decodeBody<T>(await readText(await send(request, limit.signal), maxBody));
       } finally {
         limit.release();
       }
@@ -156,34 +157,6 @@ async function readText(response: WireResponse, limit: number): Promise<string> 
     chunks.push(chunk);
   }
   return (chunks.length === 1 ? (chunks[0] as Buffer) : Buffer.concat(chunks)).toString('utf8');
-}
-
-/** JSON, or the text itself where the server answers in plain text (`/healthz`, logs). */
-function decode<T>(text: string): T {
-  if (text === '') return undefined as T;
-  const first = text.charCodeAt(0);
-  if (first !== 0x7b && first !== 0x5b) return text as T;
-  let value: unknown;
-  try {
-    value = JSON.parse(text);
-  } catch {
-    return text as T;
-  }
-  nameListItems(value);
-  return value as T;
-}
-
-/** The items of a list of a built-in kind come without apiVersion and kind; a single object has them. Here all do. */
-function nameListItems(value: unknown): void {
-  const list = value as { kind?: unknown; apiVersion?: unknown; items?: unknown };
-  if (typeof list.kind !== 'string' || !list.kind.endsWith('List') || !Array.isArray(list.items)) return;
-  const kind = list.kind.slice(0, -4);
-  if (kind === '') return; // the untyped List, whose items name themselves
-  for (const item of list.items as ({ kind?: unknown; apiVersion?: unknown } | null)[]) {
-    if (item === null || typeof item !== 'object' || item.kind !== undefined) continue;
-    item.apiVersion = list.apiVersion;
-    item.kind = kind;
-  }
 }
 
 async function* watchIterable<T>(

@@ -65,6 +65,9 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
           publicKeys: [pki.serviceAccountKey.publicKey],
         },
         requestHeader: requestHeaderOptions(pki.frontProxyAuthority.certificate),
+        aggregator: {
+          proxyClient: { cert: pki.frontProxyClient.certificate, key: pki.frontProxyClient.key },
+        },
         controllers: controllerPermissions,
       }),
     );

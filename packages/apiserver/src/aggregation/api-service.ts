@@ -15,6 +15,10 @@ export function availability({ status }: APIService): Condition | undefined {
   return status?.conditions?.find(({ type }) => type === 'Available');
 }
 
+export function isAvailable(apiService: APIService): boolean {
+  return availability(apiService)?.status === 'True';
+}
+
 /** The status with the condition in it; `now` is when it changed, if it did. Gives `status` itself where nothing differs. */
 export function withCondition(
   status: APIService['status'],

@@ -3,6 +3,7 @@ import type { Duplex } from 'node:stream';
 import { connect as connectTls, type ConnectionOptions } from 'node:tls';
 import type { corev1 } from '@k8ts/api';
 import { errorMessage } from '@k8ts/base';
+import { connectionError } from './connection-error.ts';
 
 /**
  * How a backend is reached: `open` makes a new connection that speaks HTTP/1.1 (inside TLS, if there is any). Inside one
@@ -92,7 +93,9 @@ function opened(
   return new Promise((resolve, reject) => {
     const fail = (error: Error): void => {
       socket.destroy();
-      reject(new Error(`dial tcp ${authorityOf(host, port)}: ${errorMessage(error)}`));
+      const message = connectionError(error);
+      const isPlain = message === errorMessage(error);
+      reject(new Error(isPlain ? `dial tcp ${authorityOf(host, port)}: ${message}` : message));
     };
     socket.once(event, () => {
       socket.off('error', fail);

@@ -1,6 +1,7 @@
 /** Discovery in one answer (KEP-3352): /api and /apis as APIGroupDiscoveryList, for clients that accept it. */
 import { createHash } from 'node:crypto';
 import type { ResourceInfo } from '@k8ts/api';
+import type { Aggregation } from '../aggregation/contract.ts';
 import { parseAccept } from '../output/media-types.ts';
 import type { RequestContext } from '../request/request-context.ts';
 import type { ResourceRegistry } from '../registry/resource-registry.ts';
@@ -27,17 +28,19 @@ export function wantedVersion({ headers }: RequestContext): DiscoveryVersion | u
   return undefined;
 }
 
-/** Made once per root and version, until custom resources come or go; the answer to a client that has it already is 304. */
+/** Made once per root and version, until custom resources or other servers come or go; the answer to a client that has it already is 304. */
 export class AggregatedDiscovery {
   readonly #registry: ResourceRegistry;
+  readonly #aggregation: Aggregation | undefined;
   readonly #documents = new Map<
     string,
     { readonly text: string; readonly value: object; readonly etag: string }
   >();
   #generation = 0;
 
-  constructor(registry: ResourceRegistry) {
+  constructor(registry: ResourceRegistry, aggregation: Aggregation | undefined) {
     this.#registry = registry;
+    this.#aggregation = aggregation;
   }
 
   result(root: 'api' | 'apis', version: DiscoveryVersion, context: RequestContext): RawResult {
@@ -53,14 +56,16 @@ export class AggregatedDiscovery {
     root: 'api' | 'apis',
     version: DiscoveryVersion,
   ): { readonly text: string; readonly value: object; readonly etag: string } {
-    if (this.#generation !== this.#registry.generation) {
-      this.#generation = this.#registry.generation;
+    // Both only grow.
+    const generation = this.#registry.generation + (this.#aggregation?.generation ?? 0);
+    if (this.#generation !== generation) {
+      this.#generation = generation;
       this.#documents.clear();
     }
     const key = `${root} ${version}`;
     let document = this.#documents.get(key);
     if (document === undefined) {
-      const value = discoveryList(this.#registry, root, version);
+      const value = discoveryList(this.#registry, this.#aggregation, root, version);
       const text = `${JSON.stringify(value)}\n`;
       const hash = createHash('sha512').update(text).digest('hex').toUpperCase();
       document = { text, value, etag: `"${hash}"` };
@@ -70,21 +75,29 @@ export class AggregatedDiscovery {
   }
 }
 
-function discoveryList(registry: ResourceRegistry, root: 'api' | 'apis', version: DiscoveryVersion): object {
-  const groups = root === 'api' ? [{ group: '', versions: ['v1'] }] : groupsOf(registry.groupVersions);
+function discoveryList(
+  registry: ResourceRegistry,
+  aggregation: Aggregation | undefined,
+  root: 'api' | 'apis',
+  version: DiscoveryVersion,
+): object {
+  const groups = root === 'api' ? [{ group: '', versions: ['v1'] }] : groupsOf(registry, aggregation);
   return {
     kind: 'APIGroupDiscoveryList',
     apiVersion: `apidiscovery.k8s.io/${version}`,
     metadata: {},
     items: groups.map(({ group, versions }) => ({
       metadata: { ...(group === '' ? {} : { name: group }), creationTimestamp: null },
-      versions: versions.map((name) => ({
-        version: name,
-        resources: [...registry.infosOf(group, name)]
-          .sort((a, b) => (a.resource < b.resource ? -1 : 1))
-          .map(resourceDiscovery),
-        freshness: 'Current',
-      })),
+      versions: versions.map(
+        (name) =>
+          aggregation?.discovery(group, name) ?? {
+            version: name,
+            resources: [...registry.infosOf(group, name)]
+              .sort((a, b) => (a.resource < b.resource ? -1 : 1))
+              .map(resourceDiscovery),
+            freshness: 'Current',
+          },
+      ),
     })),
   };
 }

@@ -1,6 +1,8 @@
 /** /api, /apis and the resource lists of each version: what clients read before aggregated discovery existed. */
 import { createHash } from 'node:crypto';
 import type { ApiGroupVersion, ResourceInfo } from '@k8ts/api';
+import { compareVersionPriority } from '@k8ts/apimachinery';
+import type { Aggregation } from '../aggregation/contract.ts';
 import type { ResourceRegistry } from '../registry/resource-registry.ts';
 
 export function apiVersions(serverAddress: string): object {
@@ -17,8 +19,10 @@ export interface GroupVersions {
   readonly versions: readonly string[];
 }
 
-/** Named groups in discovery's order. */
-export function groupsOf(groupVersions: readonly ApiGroupVersion[]): GroupVersions[] {
+/** Named groups in discovery's order, those of other servers included. */
+export function groupsOf(registry: ResourceRegistry, aggregation: Aggregation | undefined): GroupVersions[] {
+  const own = registry.groupVersions;
+  const groupVersions = aggregation?.groupVersions(own) ?? own;
   const groups = new Map<string, ApiGroupVersion[]>();
   for (const entry of groupVersions) {
     if (entry.group === '') continue;
@@ -26,15 +30,16 @@ export function groupsOf(groupVersions: readonly ApiGroupVersion[]): GroupVersio
     if (list === undefined) groups.set(entry.group, [entry]);
     else list.push(entry);
   }
+  const priority = (versions: readonly ApiGroupVersion[]): number =>
+    Math.max(...versions.map(({ groupPriority }) => groupPriority));
   return [...groups]
-    .sort(([a, [first]], [b, [second]]) => {
-      const left = (first as ApiGroupVersion).groupPriority;
-      const right = (second as ApiGroupVersion).groupPriority;
-      return right - left || (a < b ? -1 : 1);
-    })
-    .map(([group, versions]) => ({
+    .map(([group, versions]) => ({ group, versions, priority: priority(versions) }))
+    .sort((a, b) => b.priority - a.priority || (a.group < b.group ? -1 : 1))
+    .map(({ group, versions }) => ({
       group,
-      versions: versions.sort((a, b) => b.versionPriority - a.versionPriority).map(({ version }) => version),
+      versions: versions
+        .sort((a, b) => b.versionPriority - a.versionPriority || compareVersionPriority(a.version, b.version))
+        .map(({ version }) => version),
     }));
 }
 

@@ -3,13 +3,15 @@
  * objects instead of text. What comes out is shared and immutable.
  */
 import { setMaxListeners } from 'node:events';
+import { Readable } from 'node:stream';
 import { StatusError, fromStatus, type Status } from '@k8ts/apimachinery';
+import { decodeBody, responseError, watchEvents } from '@k8ts/client';
 import type { ApiRequest, Transport, WatchEvent } from '@k8ts/client';
 import type { UserInfo } from '../authentication/contract.ts';
 import { bookmarkObject } from '../output/event-bytes.ts';
 import { queryFromObject } from '../request/query.ts';
 import type { RequestInit } from '../request/request-context.ts';
-import type { ListResult, Result, WatchResult, WatchSession } from '../request/result.ts';
+import type { ListResult, RawResult, Result, WatchResult, WatchSession } from '../request/result.ts';
 import { recordsOf } from '../registry/generic/list.ts';
 import { objectOf } from '../registry/served-resource.ts';
 import type { EventEncoder } from '../watch-cache/watch-group.ts';
@@ -56,7 +58,7 @@ export function createInProcessTransport(server: InProcessTarget, identity: User
   const perform = async (request: ApiRequest): Promise<unknown> => {
     const { result, finish } = await server.serve(init(request));
     try {
-      return await valueOf(result);
+      return await valueOf(result, request.method);
     } finally {
       finish();
     }
@@ -69,6 +71,7 @@ export function createInProcessTransport(server: InProcessTarget, identity: User
     },
     async watch<T>(request: ApiRequest): Promise<AsyncIterable<readonly WatchEvent<T>[]>> {
       const { result, finish } = await server.serve(init(request));
+      if (result.kind === 'raw') return openRawWatch<T>(result, request, finish);
       if (result.kind !== 'watch') {
         finish();
         throw new TypeError(`${request.path} is not a watch`);
@@ -88,7 +91,7 @@ function abortable<T>(answer: Promise<T>, signal: AbortSignal): Promise<T> {
   });
 }
 
-async function valueOf(result: Result): Promise<unknown> {
+async function valueOf(result: Result, method: string): Promise<unknown> {
   switch (result.kind) {
     case 'record':
       return objectOf(result.served, result.record);
@@ -100,7 +103,7 @@ async function valueOf(result: Result): Promise<unknown> {
     case 'list':
       return listObject(result);
     case 'raw':
-      return rawValue(result);
+      return rawValue(result, method);
     default:
       throw new TypeError(`a ${result.kind} cannot be had with a request`);
   }
@@ -122,14 +125,52 @@ function listObject(list: ListResult): object {
   };
 }
 
-async function rawValue(result: Result & { readonly kind: 'raw' }): Promise<unknown> {
+/** What another server has answered is text, and its refusal an error, as over the network. */
+async function rawValue(result: RawResult, method: string): Promise<unknown> {
   if (result.value !== undefined) return result.value;
-  const { body } = result;
+  const text = await rawText(result);
+  if (result.code >= 400) throw responseError(result.code, method, text, 0);
+  return decodeBody(text);
+}
+
+async function rawText({ body }: RawResult): Promise<string> {
   if (typeof body === 'string') return body;
-  if (Buffer.isBuffer(body)) return body;
+  if (Buffer.isBuffer(body)) return body.toString();
   const chunks: Uint8Array[] = [];
   for await (const chunk of body) chunks.push(chunk);
   return Buffer.concat(chunks).toString();
+}
+
+/** A watch that another server serves. */
+async function openRawWatch<T>(
+  result: RawResult,
+  { method, path, signal }: ApiRequest,
+  finish: () => void,
+): Promise<AsyncIterable<readonly WatchEvent<T>[]>> {
+  const { body } = result;
+  if (result.code >= 400 || typeof body === 'string' || Buffer.isBuffer(body)) {
+    finish();
+    const text = await rawText(result);
+    throw result.code >= 400
+      ? responseError(result.code, method, text, 0)
+      : new TypeError(`${path} is not a watch`);
+  }
+  return rawEvents<T>(body, signal, finish);
+}
+
+async function* rawEvents<T>(
+  body: AsyncIterable<Uint8Array>,
+  signal: AbortSignal | undefined,
+  finish: () => void,
+): AsyncGenerator<readonly WatchEvent<T>[], void, undefined> {
+  try {
+    yield* watchEvents<T>(body as AsyncIterable<Buffer>);
+  } catch (error) {
+    if (signal?.aborted !== true) throw error;
+  } finally {
+    if (body instanceof Readable) body.destroy();
+    finish();
+  }
 }
 
 /** Groups of in-process watchers share their batches; nothing is encoded. */

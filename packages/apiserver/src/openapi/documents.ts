@@ -2,8 +2,9 @@
 import { createHash } from 'node:crypto';
 import { noDocs, schemaOf, schemaOfType, type ApiDocs } from '@k8ts/api';
 import { unknownPath } from '@k8ts/apimachinery';
+import type { Aggregation } from '../aggregation/contract.ts';
 import type { RequestContext } from '../request/request-context.ts';
-import type { RawResult } from '../request/result.ts';
+import type { RawResult, Result } from '../request/result.ts';
 import type { ResourceRegistry } from '../registry/resource-registry.ts';
 import { VERSION_INFO } from '../version-info.ts';
 import { parseAccept } from '../output/media-types.ts';
@@ -21,10 +22,13 @@ export interface OpenApiOptions {
   readonly registry: ResourceRegistry;
   /** Descriptions, loaded when the first document is made. */
   readonly docs: (() => ApiDocs) | undefined;
+  /** What other servers say of themselves. */
+  readonly aggregation: Aggregation | undefined;
 }
 
 export class OpenApi {
   readonly #registry: ResourceRegistry;
+  readonly #aggregation: Aggregation | undefined;
   readonly #loadDocs: () => ApiDocs;
   #docs: ApiDocs | undefined = undefined;
   #v2: Document | undefined = undefined;
@@ -34,8 +38,9 @@ export class OpenApi {
   readonly #builtinPaths: ReadonlySet<string>;
   #generation: number;
 
-  constructor({ registry, docs }: OpenApiOptions) {
+  constructor({ registry, docs, aggregation }: OpenApiOptions) {
     this.#registry = registry;
+    this.#aggregation = aggregation;
     this.#generation = registry.generation;
     this.#builtinPaths = new Set(registry.groupVersions.map(pathOf));
     this.#loadDocs = docs ?? (() => noDocs);
@@ -54,14 +59,18 @@ export class OpenApi {
   }
 
   /** `/openapi/v3` or `/openapi/v3/<path>`; throws 404. */
-  v3(path: string, context: RequestContext): RawResult {
+  v3(path: string, context: RequestContext): Result | Promise<Result> {
     this.#refresh();
     if (path === '') {
       this.#index ??= documentOf({ paths: this.#indexPaths() });
       return answer(this.#index, context, 'application/json');
     }
     const groupVersion = this.#groupVersions().find((entry) => pathOf(entry) === path);
-    if (groupVersion === undefined) throw unknownPath();
+    if (groupVersion === undefined) {
+      const others = this.#aggregation?.openApi(path, context);
+      if (others === undefined) throw unknownPath();
+      return others;
+    }
     const document = this.#document(groupVersion);
     const wanted = context.query.get('hash');
     // A URL with the right hash can be kept for ever; a stale one is sent to the right place.
@@ -83,9 +92,10 @@ export class OpenApi {
     return answer(document, context, 'application/json', forever);
   }
 
-  /** Custom resources have come or gone: what was made without them is forgotten. */
+  /** Custom resources or other servers have come or gone: what was made without them is forgotten. */
   #refresh(): void {
-    const { generation } = this.#registry;
+    // Both only grow.
+    const generation = this.#registry.generation + (this.#aggregation?.generation ?? 0);
     if (generation === this.#generation) return;
     this.#generation = generation;
     this.#v2 = this.#v2Protobuf = this.#index = undefined;
@@ -97,7 +107,7 @@ export class OpenApi {
   }
 
   #indexPaths(): JsonObject {
-    const paths: JsonObject = {};
+    const paths: JsonObject = { ...this.#aggregation?.openApiPaths() };
     for (const groupVersion of this.#groupVersions()) {
       const path = pathOf(groupVersion);
       paths[path] = { serverRelativeURL: `/openapi/v3/${path}?hash=${this.#hashOf(groupVersion)}` };
@@ -142,7 +152,7 @@ export class OpenApi {
 
   #swagger(): JsonObject {
     const { definitions, paths } = this.#parts(2, this.#groupVersions());
-    return {
+    const own = {
       swagger: '2.0',
       info: INFO,
       paths,
@@ -150,6 +160,7 @@ export class OpenApi {
       securityDefinitions: BEARER,
       security: [{ BearerToken: [] }],
     };
+    return (this.#aggregation?.swagger(own) as JsonObject | undefined) ?? own;
   }
 
   #parts(
@@ -250,13 +261,17 @@ const PROTOBUF_SUBTYPES = new Set([
 
 function answer(
   { text, hash }: Document,
-  { headers }: RequestContext,
+  context: RequestContext,
   contentType: string,
   further: Readonly<Record<string, string>> = {},
 ): RawResult {
-  const etag = `"${hash}"`;
-  const sent = { ETag: etag, Vary: 'Accept', ...further };
-  if (headers['if-none-match'] === etag)
+  const sent = { ETag: `"${hash}"`, Vary: 'Accept', ...further };
+  if (isNotModified(context, hash))
     return { kind: 'raw', code: 304, contentType: '', body: '', headers: sent };
   return { kind: 'raw', code: 200, contentType, body: text, headers: sent };
+}
+
+/** The client has the document with this hash already. */
+export function isNotModified({ headers }: RequestContext, hash: string): boolean {
+  return headers['if-none-match'] === `"${hash}"`;
 }

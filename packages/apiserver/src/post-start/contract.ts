@@ -1,3 +1,4 @@
+import type { ApiGroupVersion } from '@k8ts/api';
 import type { Clock, Logger, Metrics, Random } from '@k8ts/base';
 import type { Transport } from '@k8ts/client';
 import type { CustomResources } from '../custom-resources/definition-controller.ts';
@@ -17,6 +18,8 @@ export interface PostStartContext {
   readonly customResources: CustomResources;
   readonly objects: ObjectReader;
   readonly metrics: Metrics;
+  /** What is built in of what is served. */
+  readonly groupVersions: readonly ApiGroupVersion[];
   /** As the server itself. */
   readonly transport: Transport;
   readonly clock: Clock;

@@ -93,6 +93,11 @@ export class ResourceRegistry {
     this.#groupVersions = this.#builtin;
   }
 
+  /** Those that do not come and go. */
+  get builtinGroupVersions(): readonly ApiGroupVersion[] {
+    return this.#builtin;
+  }
+
   /** Groups and versions with anything in them, in discovery's order. */
   get groupVersions(): readonly ApiGroupVersion[] {
     return this.#groupVersions;

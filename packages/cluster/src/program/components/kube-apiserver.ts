@@ -7,6 +7,7 @@ import {
   parseTokenFile,
   staticTokenAuthenticator,
 } from '@k8ts/apiserver';
+import type { RequestHeaderOptions } from '@k8ts/apiserver';
 import { createMetrics, Scope, untilAborted } from '@k8ts/base';
 import { UserError } from '@k8ts/cli';
 import type { ComponentCommand } from '@k8ts/cli';
@@ -15,7 +16,7 @@ import { openEtcdStore, openLmdbStore } from '@k8ts/store';
 import type { Store } from '@k8ts/store';
 import { apiDocs } from '../../api-docs.ts';
 import type { ActionContext } from '../actions.ts';
-import { flag, required } from './flags.ts';
+import { boolean, flag, required } from './flags.ts';
 import type { Flags } from './flags.ts';
 
 export function kubeApiServer({ clock, random, logger }: ActionContext): ComponentCommand {
@@ -50,6 +51,24 @@ export function kubeApiServer({ clock, random, logger }: ActionContext): Compone
         '',
       ),
       flag('disable-admission-plugins', 'admission plugins that are not to be on', ''),
+      flag('requestheader-client-ca-file', 'authority of proxies that may say in headers who asks'),
+      flag('requestheader-allowed-names', 'common names of such proxies; empty: all', ''),
+      flag('requestheader-username-headers', 'headers with the name of the user', ''),
+      flag('requestheader-uid-headers', 'headers with the UID of the user', ''),
+      flag('requestheader-group-headers', 'headers with groups of the user', ''),
+      flag('requestheader-extra-headers-prefix', 'what headers with more about the user begin with', ''),
+      flag('proxy-client-cert-file', 'client certificate for extension API servers'),
+      flag('proxy-client-key-file', 'its key'),
+      flag(
+        'enable-aggregator-routing',
+        'reach extension API servers by the endpoints of their Services: true or false',
+        'false',
+      ),
+      flag(
+        'aggregator-reject-forwarding-redirect',
+        'keep extension API servers from sending clients elsewhere: true or false',
+        'true',
+      ),
       flag('kubelet-certificate-authority', 'authority of kubelets’ certificates'),
       flag('kubelet-client-certificate', 'client certificate for kubelets'),
       flag('kubelet-client-key', 'its key'),
@@ -65,6 +84,11 @@ export function kubeApiServer({ clock, random, logger }: ActionContext): Compone
       const clientCa = await optional('client-ca-file');
       const kubeletCa = await optional('kubelet-certificate-authority');
       const kubeletCert = await optional('kubelet-client-certificate');
+      const requestHeaderCa = await optional('requestheader-client-ca-file');
+      const proxyCert = await optional('proxy-client-cert-file');
+      const proxyKey = await optional('proxy-client-key-file');
+      if ((proxyCert === undefined) !== (proxyKey === undefined))
+        throw new UserError('--proxy-client-cert-file and --proxy-client-key-file go together');
       const advertiseAddress = flags['advertise-address'];
       const server = scope.use(
         await createKubeApiServer({
@@ -86,6 +110,16 @@ export function kubeApiServer({ clock, random, logger }: ActionContext): Compone
           serviceAccountKeys: {
             privateKey,
             publicKeys: furtherKey === undefined ? [privateKey] : [privateKey, furtherKey],
+          },
+          ...(requestHeaderCa === undefined
+            ? {}
+            : { requestHeader: requestHeaderOptions(requestHeaderCa, flags) }),
+          aggregator: {
+            ...(proxyCert === undefined || proxyKey === undefined
+              ? {}
+              : { proxyClient: { cert: proxyCert, key: proxyKey } }),
+            endpointRouting: boolean(flags, 'enable-aggregator-routing'),
+            rejectRedirects: boolean(flags, 'aggregator-reject-forwarding-redirect'),
           },
           ...(tokens === undefined ? {} : { tokens: [staticTokenAuthenticator(parseTokenFile(tokens))] }),
           serviceNetwork: {
@@ -116,6 +150,17 @@ export function kubeApiServer({ clock, random, logger }: ActionContext): Compone
       logger.info('serving', { address: server.address });
       await untilAborted(signal);
     },
+  };
+}
+
+function requestHeaderOptions(clientCa: string, flags: Flags): RequestHeaderOptions {
+  return {
+    clientCa,
+    allowedNames: names(flags['requestheader-allowed-names']),
+    usernameHeaders: names(flags['requestheader-username-headers']),
+    uidHeaders: names(flags['requestheader-uid-headers']),
+    groupHeaders: names(flags['requestheader-group-headers']),
+    extraHeaderPrefixes: names(flags['requestheader-extra-headers-prefix']),
   };
 }
 
