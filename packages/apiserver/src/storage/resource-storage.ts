@@ -115,7 +115,10 @@ export class ResourceStorage {
     if (!this.#context.store.exclusive || !this.#isStored) return this.getFromStore(key);
     if (cache.isCurrent) return cache.records.get(key);
     // One object that cannot be converted must not stand before all the others.
-    if (this.#conversion !== undefined) return this.getFromStore(key);
+    if (this.#conversion !== undefined) {
+      cache.warm();
+      return this.getFromStore(key);
+    }
     return cache.load().then(() => cache.records.get(key));
   }
 

@@ -2,7 +2,7 @@
  * What this server knows of one resource: all objects in order, the recent events, and who watches. Loaded from the store
  * when first needed, then kept current by the feed. With an exclusive store it is never behind an acknowledged write.
  */
-import { expired, internalError, serviceUnavailable, StatusError, timeout } from '@k8ts/apimachinery';
+import { expired, serviceUnavailable, StatusError, timeout } from '@k8ts/apimachinery';
 import type { KubeObject } from '@k8ts/api';
 import { errorMessage, type Clock, type Logger } from '@k8ts/base';
 import { prefixEnd, type KeyValue, type StoreEvent } from '@k8ts/store';
@@ -20,10 +20,9 @@ import {
   emit,
   type EmittedEvent,
   type EventBatch,
-  type EventEncoder,
   type WatchGroup,
-  type WatchSink,
 } from './watch-group.ts';
+import { Watcher, type CacheWatchRequest } from './watcher.ts';
 
 /** Milliseconds between bookmarks (upstream: bookmarkFrequency). */
 const BOOKMARK_PERIOD = 60_000;
@@ -36,8 +35,8 @@ const LOAD_PAGE = 2_000;
 const RELOAD_DELAY = 1_000;
 /** Initial events are handed over in parts, so that a watch on many objects does not hold the event loop. */
 const INITIAL_PART = 512;
-/** A watcher that is not yet through with what it begins with is ended once so many bytes have happened since. */
-const MAX_HELD_BYTES = 64 * 1024 * 1024;
+/** Milliseconds after which reading what could not be converted is tried again, unless somebody needs it. */
+const WARM_DELAY = 30_000;
 
 export interface WatchCacheOptions {
   readonly reader: RecordReader;
@@ -45,21 +44,6 @@ export interface WatchCacheOptions {
   readonly clock: Clock;
   readonly logger: Logger;
   readonly ringLimits?: RingLimits;
-}
-
-export interface CacheWatchRequest {
-  readonly selection: Selection;
-  readonly encoder: EventEncoder;
-  readonly sink: WatchSink;
-  readonly bookmarks: boolean;
-  /** Start after this revision; undefined: now. */
-  readonly after: number | undefined;
-  /** First an ADDED for everything there is, then what changes. */
-  readonly initialEvents: boolean;
-  /** After the initial events a bookmark says that they are complete (KEP-3157). */
-  readonly initialEventsEnd: boolean;
-  /** The watch cannot go on; without an error: it was closed by the server in the normal way. */
-  readonly onEnd: (error: StatusError | undefined) => void;
 }
 
 export interface CacheWatcher {
@@ -84,6 +68,8 @@ export class WatchCache implements FeedSubscriber {
   #loading: Promise<void> | undefined;
   /** Events that arrived while loading. */
   #early: StoreEvent[] = [];
+  /** Of the monotonic clock. */
+  #warmAfter = 0;
   /** How often events were missed. */
   #gaps = 0;
   #waiting: WatchGroup[] = [];
@@ -153,6 +139,14 @@ export class WatchCache implements FeedSubscriber {
   /** The oldest revision after which a watch can start. */
   get oldest(): number {
     return this.#ring.floor;
+  }
+
+  /** Begins to read what the store holds, unless that failed a short while ago. Nobody waits for it. */
+  warm(): void {
+    if (this.#loaded || this.#loading !== undefined || this.#closed) return;
+    const now = this.#options.clock.monotonic();
+    if (now < this.#warmAfter) return;
+    this.load().catch(() => (this.#warmAfter = this.#options.clock.monotonic() + WARM_DELAY));
   }
 
   /** Reads what the store holds. Does nothing once loaded. */
@@ -452,92 +446,6 @@ export class WatchCache implements FeedSubscriber {
       for (const watcher of this.#watchers) if (watcher.bookmarks) watcher.bookmark(this.revision, false);
       this.#scheduleBookmarks();
     }, BOOKMARK_PERIOD);
-  }
-}
-
-/** A member of a group; holds back what comes while that with which it begins is on its way. */
-class Watcher implements WatchSink {
-  readonly bookmarks: boolean;
-  readonly #request: CacheWatchRequest;
-  readonly #leave: (watcher: Watcher) => void;
-  #held: EventBatch[] | undefined = undefined;
-  #heldBytes = 0;
-  closed = false;
-
-  constructor(request: CacheWatchRequest, leave: (watcher: Watcher) => void) {
-    this.#request = request;
-    this.bookmarks = request.bookmarks;
-    this.#leave = leave;
-  }
-
-  events(batch: EventBatch): void {
-    if (this.#held === undefined) {
-      this.#send(batch);
-      return;
-    }
-    this.#held.push(batch);
-    this.#heldBytes += batch.size;
-    // It will not catch up; it may list or watch again.
-    if (this.#heldBytes > MAX_HELD_BYTES) this.end(undefined);
-  }
-
-  /** First these, at the client's pace, then what happened meanwhile, then what happens. */
-  begin(first: Iterable<EventBatch> | AsyncIterable<EventBatch>): void {
-    const held: EventBatch[] = [];
-    this.#held = held;
-    const run = async (): Promise<void> => {
-      for await (const batch of first) {
-        await this.#sendAndWait(batch);
-        if (this.closed) return;
-      }
-      for (let batch = held.shift(); batch !== undefined && !this.closed; batch = held.shift()) {
-        this.#heldBytes -= batch.size;
-        await this.#sendAndWait(batch);
-      }
-      this.#held = undefined;
-    };
-    run().catch((error: unknown) => this.fail(error));
-  }
-
-  bookmark(revision: number, initialEventsEnd: boolean): void {
-    // Held-back events are older than the bookmark; the next one will do.
-    if (this.#held === undefined && !this.closed) this.#request.sink.bookmark(revision, initialEventsEnd);
-  }
-
-  async #sendAndWait(batch: EventBatch): Promise<void> {
-    this.#send(batch);
-    if (!this.closed) await this.#request.sink.drained?.();
-  }
-
-  /** An object that cannot be shown in this form ends this watch, not the server. */
-  #send(batch: EventBatch): void {
-    if (this.closed) return;
-    try {
-      this.#request.sink.events(batch);
-    } catch (error) {
-      this.fail(error);
-    }
-  }
-
-  initialEnd(revision: number): void {
-    if (!this.closed) this.#request.sink.bookmark(revision, true);
-  }
-
-  fail(error: unknown): void {
-    this.end(error instanceof StatusError ? error : internalError(error));
-  }
-
-  close(): void {
-    if (this.closed) return;
-    this.closed = true;
-    this.#held = undefined;
-    this.#leave(this);
-  }
-
-  end(error: StatusError | undefined): void {
-    if (this.closed) return;
-    this.close();
-    this.#request.onEnd(error);
   }
 }
 

@@ -101,7 +101,8 @@ export function checkedConversion(original: KubeObject, converted: unknown, apiV
   if (gotKind !== original.kind)
     throw invalid('type', `invalid kind (expected ${original.kind ?? ''}, received ${gotKind})`);
   const { metadata } = converted;
-  const { name, namespace = '', uid = '' } = original.metadata;
+  // What a name is to be generated for has none yet.
+  const { name = '', namespace = '', uid = '' } = original.metadata as Partial<KubeObject['metadata']>;
   const found = isJsonObject(metadata) ? metadata : {};
   for (const [field, expected] of [
     ['name', name],

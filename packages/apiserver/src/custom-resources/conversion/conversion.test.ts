@@ -16,7 +16,7 @@ import { createTestServer, type TestServer } from '../../testing/test-server.ts'
 
 const V1 = endpoints('v1');
 const V2 = endpoints('v2');
-const EVERYWHERE = '/apis/example.com/v2/endpoints';
+const everywhere = (version: string): string => `/apis/example.com/${version}/endpoints`;
 const MERGE = 'application/merge-patch+json';
 const APPLY = 'application/apply-patch+yaml';
 const JSON_PATCH = 'application/json-patch+json';
@@ -74,7 +74,7 @@ describe('when v1 is stored', () => {
         spec: { hostPort: `${name}:80`, replicas: 2 },
       });
     // Read by now, so that what is asked of their events does not come in between.
-    await get(EVERYWHERE);
+    await get(everywhere('v2'));
     webhook.asked.length = 0;
     webhook.paths.length = 0;
   });
@@ -369,12 +369,12 @@ describe('when the stored version changes', () => {
     await write('POST', V1, { metadata: { name: 'three' }, spec: { hostPort: 'three:80' } });
     const all = ['one', 'three', 'two'];
     webhook.asked.length = 0;
-    const first = await get(V1);
+    const first = await get(everywhere('v1'));
     expect(first.items.map(({ spec }) => spec)).toEqual(all.map((name) => ({ hostPort: `${name}:80` })));
     // One object is of another version.
     expect(questions('v1')).toEqual([1]);
     webhook.asked.length = 0;
-    const second = await get(V2);
+    const second = await get(everywhere('v2'));
     expect(second.items.map(({ spec }) => spec)).toEqual(all.map((host) => ({ host, port: '80' })));
     expect(questions()).toEqual([2]);
 

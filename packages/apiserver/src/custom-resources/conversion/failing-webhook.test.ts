@@ -17,6 +17,7 @@ import { createTestServer, type TestServer } from '../../testing/test-server.ts'
 
 const V1 = endpoints('v1');
 const V2 = endpoints('v2');
+const EVERYWHERE = '/apis/example.com/v2/endpoints';
 const MERGE = 'application/merge-patch+json';
 const ABOUT = 'conversion webhook for example.com/v1, Kind=Endpoint';
 
@@ -37,6 +38,9 @@ const write = async (
   expect(answer.code, answer.body.message).toBe(200);
   return answer.body;
 };
+
+/** The limit is a safety net. */
+const eventually = <T>(work: () => T) => expect.poll(work, { timeout: 20_000 });
 
 beforeAll(async () => {
   webhook = await startConversionWebhook();
@@ -208,7 +212,9 @@ describe('while it is down', () => {
     webhook = await startConversionWebhook();
     await defineEndpoints(api, webhook, 'v1');
     await write('POST', V1, { metadata: { name: 'one' }, spec: { hostPort: 'h:1' } });
-    expect((await api.call('GET', V2)).body.items).toMatchObject([{ spec: { host: 'h', port: '1' } }]);
+    expect((await api.call('GET', EVERYWHERE)).body.items).toMatchObject([
+      { spec: { host: 'h', port: '1' } },
+    ]);
     expect(webhook.asked).toHaveLength(1);
   });
 
@@ -264,7 +270,7 @@ describe('while it is down', () => {
     for (const query of [{}, { limit: '1' }, { resourceVersion: '0' }, { fieldSelector: 'spec.port=1' }])
       expect((await api.call('GET', V2, { query })).body.items).toMatchObject([{ spec: { host: 'h' } }]);
     expect((await api.call('GET', `${V2}/one`, { query: { resourceVersion: '0' } })).code).toBe(200);
-    expect((await api.call('GET', '/apis/example.com/v2/endpoints')).code).toBe(500);
+    expect((await api.call('GET', EVERYWHERE)).code).toBe(500);
     expect((await api.call('GET', V2)).code).toBe(200);
     expect((await api.call('DELETE', V2)).code).toBe(200);
     expect((await api.call('GET', V1)).body.items).toEqual([]);
@@ -276,9 +282,10 @@ describe('while it is down', () => {
     const { body: list } = await api.call('GET', V2);
     const seen = await api.watch(V2, { resourceVersion: list.metadata.resourceVersion }, 5, async () => {
       await write('PATCH', `${V1}/one`, { spec: { hostPort: 'h:2' } }, MERGE);
-      await expect
-        .poll(async () => (await api.call('GET', V2)).body.items[0]?.spec)
-        .toEqual({ host: 'h', port: '2' });
+      await eventually(async () => (await api.call('GET', V2)).body.items[0]?.spec).toEqual({
+        host: 'h',
+        port: '2',
+      });
       webhook.behaviour = () => 503;
       await write('PATCH', `${V1}/one`, { spec: { hostPort: 'h:3' } }, MERGE);
     });
@@ -313,16 +320,14 @@ describe('while it is down', () => {
     const patch = ({ url, caBundle }: ConversionWebhook): Promise<unknown> =>
       write('PATCH', path, { spec: { conversion: { webhook: { clientConfig: { url, caBundle } } } } }, MERGE);
     await patch(mixed);
-    await expect
-      .poll(async () => (await api.call('GET', `${V2}/one`)).body.message)
-      .toBe(
-        `${ABOUT} failed: Post "${webhook.url}?timeout=30s": tls: failed to verify certificate: x509: certificate signed by unknown authority`,
-      );
+    await eventually(async () => (await api.call('GET', `${V2}/one`)).body.message).toBe(
+      `${ABOUT} failed: Post "${webhook.url}?timeout=30s": tls: failed to verify certificate: x509: certificate signed by unknown authority`,
+    );
     await patch(other);
-    await expect.poll(async () => (await api.call('GET', `${V2}/one`)).code).toBe(200);
+    await eventually(async () => (await api.call('GET', `${V2}/one`)).code).toBe(200);
     expect(other.asked.length).toBeGreaterThan(0);
     await patch(webhook);
-    await expect.poll(() => api.call('GET', `${V2}/one`).then(() => webhook.asked.length)).toBeGreaterThan(0);
+    await eventually(() => api.call('GET', `${V2}/one`).then(() => webhook.asked.length)).toBeGreaterThan(0);
   });
 });
 
@@ -333,13 +338,13 @@ test('a definition waits for who should convert what is to be deleted', async ()
   webhook.behaviour = () => 503;
   const path = '/apis/apiextensions.k8s.io/v1/customresourcedefinitions/endpoints.example.com';
   await write('DELETE', path);
-  await expect
-    .poll(async () => JSON.stringify((await api.call('GET', path)).body))
-    .toContain(`"reason":"InstanceDeletionFailed","message":"could not list instances: ${ABOUT} failed`);
+  await eventually(async () => JSON.stringify((await api.call('GET', path)).body)).toContain(
+    `"reason":"InstanceDeletionFailed","message":"could not list instances: ${ABOUT} failed`,
+  );
   webhook.behaviour = converted;
-  await expect.poll(async () => (await api.call('GET', path)).code, { timeout: 20_000 }).toBe(404);
+  await eventually(async () => (await api.call('GET', path)).code).toBe(404);
   await defineEndpoints(api, webhook, 'v1');
-}, 30_000);
+});
 
 test('what is asked is counted', async () => {
   await write('POST', V1, { metadata: { name: 'one' } });
@@ -356,4 +361,35 @@ test('what is asked is counted', async () => {
     'apiserver_conversion_webhook_duration_seconds_bucket{le="45",result="success",failure_type=""}',
   ])
     expect(text).toContain(name);
+});
+
+test('a server that stops waits for nobody', async () => {
+  webhook.behaviour = converted;
+  await using hanging = await startConversionWebhook();
+  const other = await createTestServer({
+    strategies: builtinStrategies(),
+    postStartHooks: [customResourcesHook],
+    plainPort: 0,
+  });
+  const [inside, outside] = apiCallers(() => other) as [ApiCaller, ApiCaller];
+  await other.server.ready;
+  await inside.call('POST', '/api/v1/namespaces', { body: { metadata: { name: 'a' } } });
+  await defineEndpoints(inside, hanging, 'v1');
+  await inside.call('POST', V1, { body: { metadata: { name: 'one' } } });
+  hanging.behaviour = () => 'never';
+  const pending = [
+    inside.call('GET', `${V2}/one`),
+    inside.call('GET', EVERYWHERE),
+    inside.watch(V2, {}, 1),
+    outside.call('GET', `${V2}/one`),
+  ].map((each) => each.then(() => 'answered').catch(() => 'refused'));
+  await eventually(() => hanging.asked.length).toBeGreaterThan(2);
+  const start = performance.now();
+  await other[Symbol.asyncDispose]();
+  await Promise.all(pending);
+  expect(performance.now() - start).toBeLessThan(5_000);
+  // And nobody is asked afterwards.
+  const { length } = hanging.asked;
+  await new Promise((resolve) => setTimeout(resolve, 50));
+  expect(hanging.asked).toHaveLength(length);
 });

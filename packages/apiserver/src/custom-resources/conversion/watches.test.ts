@@ -152,7 +152,7 @@ test('many objects are asked for in parts', async () => {
   await Promise.all(made.map((name) => write('POST', V1, { metadata: { name }, spec: { hostPort: name } })));
   // Another storage has read nothing yet.
   await defineEndpoints(api, webhook, 'v1', ['v1']);
-  const { body } = await api.call('GET', V2);
+  const { body } = await api.call('GET', '/apis/example.com/v2/endpoints');
   expect(body.items).toHaveLength(made.length);
   expect(webhook.asked.map(({ request }) => request.objects.length)).toEqual([500, 500, 100]);
 });

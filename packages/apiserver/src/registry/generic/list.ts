@@ -80,7 +80,10 @@ export async function list(scope: ListScope, parameters: ListParameters): Promis
   const { limit, continueToken, resourceVersion, resourceVersionMatch: match } = parameters;
   // A part is read without the rest: what elsewhere cannot be converted does not matter here.
   const isPart = selection.namespace !== undefined || selectedName(selection) !== undefined;
-  if (!cache.loaded && !(cache.mayConvert && isPart)) await cache.load();
+  if (!cache.loaded) {
+    if (cache.mayConvert && isPart) cache.warm();
+    else await cache.load();
+  }
   const { start, end } = cache.rangeOf(selection);
 
   if (continueToken !== '') {
