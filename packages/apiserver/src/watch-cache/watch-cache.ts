@@ -244,6 +244,8 @@ export class WatchCache implements FeedSubscriber {
   /** Needs a loaded cache that has seen `after`. Throws 410 for what is too old. */
   watch(request: CacheWatchRequest): CacheWatcher {
     const { after, selection, encoder } = request;
+    // It was loaded a moment ago. Who watched now would not be told what happens until it is again.
+    if (!this.#loaded) throw serviceUnavailable('storage is (re)initializing');
     if (after !== undefined && after < this.#ring.floor)
       throw expired(`too old resource version: ${after} (${this.#ring.floor})`);
 
