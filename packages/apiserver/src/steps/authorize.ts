@@ -1,8 +1,9 @@
 import { aggregateText, forbidden, goQuote, internalError } from '@k8ts/apimachinery';
-import type { RequestAudit } from '../audit/request-audit.ts';
+import { errorMessage } from '@k8ts/base';
 import type { UserInfo } from '../authentication/contract.ts';
 import type { AuthorizationAttributes, Authorizer, Decision } from '../authorization/contract.ts';
 import { selectorsOfText } from '../authorization/selectors.ts';
+import { escaped, internalFailure } from '../http/text-error.ts';
 import type { PipelineStep } from '../request-pipeline.ts';
 import type { RequestContext } from '../request/request-context.ts';
 
@@ -76,35 +77,45 @@ const SELECTING = new Set(['list', 'watch', 'deletecollection']);
 export function authorizeStep(
   authorize: (attributes: AuthorizationAttributes) => Decision | Promise<Decision>,
 ): PipelineStep {
-  const audited = (attributes: AuthorizationAttributes, audit: RequestAudit): void | Promise<void> => {
-    const note = (decision: Decision): void => {
-      audit.annotate('authorization.k8s.io/decision', decision.verdict === 'allow' ? 'allow' : 'forbid');
-      audit.annotate('authorization.k8s.io/reason', decision.reason);
-      check(attributes, decision);
-    };
-    const fail = (error: unknown): never => {
-      audit.annotate('authorization.k8s.io/reason', 'internal error');
-      throw error as Error;
-    };
-    let decision: Decision | Promise<Decision>;
-    try {
-      decision = authorize(attributes);
-    } catch (error) {
-      return fail(error);
-    }
-    return decision instanceof Promise ? decision.catch(fail).then(note) : note(decision);
-  };
   return {
     name: 'authorize',
     run(context) {
       const attributes = attributesOf(context);
-      if (context.audit !== undefined) return audited(attributes, context.audit);
-      const decision = authorize(attributes);
-      if (decision instanceof Promise) return decision.then((decided) => check(attributes, decided));
-      return check(attributes, decision);
+      let decision: Decision | Promise<Decision>;
+      try {
+        decision = authorize(attributes);
+      } catch (error) {
+        return failed(context, error);
+      }
+      if (decision instanceof Promise)
+        return decision.then(
+          (found) => decided(context, attributes, found),
+          (error: unknown) => failed(context, error),
+        );
+      return decided(context, attributes, decision);
     },
   };
 }
+
+function decided(context: RequestContext, attributes: AuthorizationAttributes, decision: Decision): void {
+  const isAllowed = decision.verdict === 'allow';
+  if (!isAllowed && decision.error !== undefined) return failed(context, decision.error);
+  const { audit } = context;
+  if (audit !== undefined) {
+    audit.annotate(DECISION, isAllowed ? 'allow' : 'forbid');
+    audit.annotate(REASON, decision.reason);
+  }
+  check(attributes, decision);
+}
+
+/** Nobody could decide. */
+function failed(context: RequestContext, error: unknown): never {
+  context.audit?.annotate(REASON, 'internal error');
+  throw internalFailure(context, errorMessage(error));
+}
+
+const DECISION = 'authorization.k8s.io/decision';
+const REASON = 'authorization.k8s.io/reason';
 
 /** Throws unless allowed: 500 where an authorizer could not judge, otherwise 403 in upstream's words. */
 export function check(attributes: AuthorizationAttributes, decision: Decision): void {
@@ -129,9 +140,4 @@ function forbiddenMessage(attributes: AuthorizationAttributes): string {
 
 function quoted(user: UserInfo): string {
   return escaped(goQuote(user.name));
-}
-
-/** Errors must not look like HTML. */
-export function escaped(text: string): string {
-  return text.replaceAll('&', '&amp;').replaceAll('<', '&lt;').replaceAll('>', '&gt;');
 }
