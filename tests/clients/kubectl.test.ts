@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 
 import { testPublishedOpenApi } from './kubectl/custom-resource-open-api.ts';
+import { testConvertedResources } from './kubectl/converted-resources.ts';
 import { testCustomResources } from './kubectl/custom-resources.ts';
 import { testJobs } from './kubectl/jobs.ts';
 import { testNodes } from './kubectl/nodes.ts';
@@ -44,6 +45,7 @@ describe.each(versions)('kubectl $version', (version) => {
   testJobs(session);
   testNodes(session);
   testCustomResources(session);
+  testConvertedResources(session);
   if (version !== newest) return;
   testUpstreamDemands(session);
   testPublishedOpenApi(session);
