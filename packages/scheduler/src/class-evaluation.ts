@@ -20,8 +20,6 @@ interface ActivePlugin {
 }
 
 export class ClassEvaluation {
-  /** Whether what the class fits depends on other nodes than the one in question. */
-  readonly looksAcross: boolean;
   readonly #state: ClusterState;
   readonly #plugins: readonly ActivePlugin[];
   readonly #local: readonly ActivePlugin[];
@@ -38,6 +36,8 @@ export class ClassEvaluation {
   /** By relative plugin and node. */
   #raw: Float64Array[] = [];
   #position = -1;
+  /** The across plugins that may refuse nodes in this cycle. */
+  #refusing: readonly ActivePlugin[] = [];
   /** What `choose` found beyond `#refusals`: by rules across nodes, or because of pods nominated to the node. */
   #furtherRefusals = new Map<number, Refusal>();
 
@@ -58,7 +58,11 @@ export class ClassEvaluation {
     this.#scoring = active.filter(({ does }) => does.score !== undefined);
     this.#relative = active.filter(({ does }) => does.relativeScore !== undefined);
     this.#across = active.filter(({ does }) => does.acrossNodes !== undefined);
-    this.looksAcross = this.#across.some(({ does }) => does.acrossNodes?.filter !== undefined);
+  }
+
+  /** Whether, since the last `choose`, what the class fits depends on other nodes than the one in question. */
+  get looksAcross(): boolean {
+    return this.#refusing.length > 0;
   }
 
   /**
@@ -69,6 +73,7 @@ export class ClassEvaluation {
     this.#refresh();
     const { nodes, nominations } = this.#state;
     for (const { does } of this.#across) does.acrossNodes?.begin();
+    this.#refusing = this.#across.filter(({ does }) => mayRefuse(does));
     this.#furtherRefusals.clear();
 
     const promised = nominations.size === 0 ? undefined : nominations.nodeOf(uidOf(pod));
@@ -116,7 +121,7 @@ export class ClassEvaluation {
 
   /** The pods of the node are counted otherwise than before (`suppose`), or as before again. */
   recount(node: number): void {
-    for (const { does } of this.#across) does.acrossNodes?.recount?.(node);
+    for (const { does } of this.#refusing) does.acrossNodes?.recount?.(node);
   }
 
   release(): void {
@@ -227,7 +232,7 @@ export class ClassEvaluation {
   }
 
   #refuseAcross(node: number): Refusal | undefined {
-    for (const { name, does } of this.#across) {
+    for (const { name, does } of this.#refusing) {
       const reasons = does.acrossNodes?.filter?.(node);
       if (reasons !== undefined) return { plugin: name, reasons };
     }
@@ -266,6 +271,10 @@ export class ClassEvaluation {
     }
     return { kind: 'unschedulable', message: fitErrorMessage(nodes.size, counts), refusedBy };
   }
+}
+
+function mayRefuse({ acrossNodes }: ClassPlugin): boolean {
+  return acrossNodes?.filter !== undefined && acrossNodes.refusesNone?.() !== true;
 }
 
 interface Refusal {

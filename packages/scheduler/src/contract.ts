@@ -43,6 +43,8 @@ export interface AcrossNodes {
    * log does not tell. Needed by a `filter` that counts pods.
    */
   recount?(node: number): void;
+  /** Asked after `begin`: in this cycle `filter` refuses no node, whatever is supposed, and need not be called. */
+  refusesNone?(): boolean;
   filter?(node: number): Reasons | undefined;
   /** Writes scores from 0 to 100: `scores[i]` for `nodes[i]`, i < count. */
   score?(nodes: Int32Array, count: number, scores: Float64Array): void;

@@ -60,6 +60,8 @@ export const interPodAffinity: Plugin = {
           );
         },
 
+        refusesNone: () => required.length + requiredAnti.length + existing.length === 0,
+
         recount(node) {
           for (const sums of counted) sums.recount(node);
           nobodyThere = isNobodyThere();

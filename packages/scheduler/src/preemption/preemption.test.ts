@@ -190,6 +190,30 @@ describe('rules between pods', () => {
     expect(harness.decide(subject)).toMatchObject({ kind: 'assigned', node: 'a' });
   });
 
+  test('what was found holds no longer when somebody comes elsewhere who avoids it, and again when they go', () => {
+    const inZone = (name: string): corev1.Node => node(name, { labels: { zone: '1' } });
+    const affinity: corev1.Affinity = {
+      podAntiAffinity: {
+        requiredDuringSchedulingIgnoredDuringExecution: [{ topologyKey: 'zone', labelSelector: app('x') }],
+      },
+    };
+    const harness = cluster([inZone('a'), inZone('b')], {
+      a: [low('low', cpu('4'))],
+      b: [high({ name: 'rival', ...cpu('4') })],
+    });
+    // A term that does not speak of the pod is no reason to forget anything.
+    harness.state.place(high({ affinity: avoids('y'), ...cpu('0') }), 'b');
+    const subject = high({ labels: { app: 'x' } });
+    const found = { node: 'a', victims: ['low'] };
+    expect(harness.preempt(subject)).toEqual(found);
+    harness.state.place(high({ name: 'hermit', affinity, ...cpu('0') }), 'b');
+    expect(harness.preempt(subject)).toBe(
+      "preemption: 0/2 nodes are available: 1 No preemption victims found for incoming pod, 1 node(s) didn't satisfy existing pods anti-affinity rules.",
+    );
+    harness.state.remove('hermit');
+    expect(harness.preempt(subject)).toEqual(found);
+  });
+
   test('nobody leaves whom it wants to be with', () => {
     const affinity: corev1.Affinity = {
       podAffinity: {
