@@ -38,8 +38,6 @@ import { validatingAdmissionPolicy } from './admission/policies/validating-admis
 import { resourceQuota } from './admission/resource-quota/resource-quota.ts';
 import { createWebhookClient, type WebhookClient } from './admission/webhooks/webhook-client.ts';
 import { mutatingWebhooks, validatingWebhooks } from './admission/webhooks/webhooks.ts';
-import type { AuditOptions } from './audit/audit-options.ts';
-import type { StoppableAuditor } from './audit/create-auditor.ts';
 import type { Authenticator, TokenAuthenticator } from './authentication/contract.ts';
 import { bearerTokenAuthenticator } from './authentication/plugins/bearer-token.ts';
 import {
@@ -50,14 +48,10 @@ import { x509Authenticator } from './authentication/plugins/x509.ts';
 import { nodeAuthorizer } from './authorization/plugins/node.ts';
 import { privilegedGroupsAuthorizer } from './authorization/plugins/privileged-groups.ts';
 import { rbacAuthorizer } from './authorization/rbac/rbac-authorizer.ts';
-import { AggregatedApis } from './aggregation/aggregated-apis.ts';
-import type { ProxyClient } from './aggregation/front-proxy.ts';
-import { clusterIpResolver, endpointResolver, loopbackResolver } from './aggregation/service-resolver.ts';
 import type { KubeletConnection } from './connect/dial.ts';
 import { podStreamHandlers } from './connect/pod-streams.ts';
 import { directPodNetwork, proxyHandlers, type PodNetwork } from './connect/proxies.ts';
 import type { ObjectReader } from './object-reader.ts';
-import { aggregationHook } from './post-start/aggregation.ts';
 import { clusterAuthenticationTrustHook } from './post-start/cluster-authentication-trust.ts';
 import { customResourcesHook } from './post-start/custom-resources.ts';
 import { kubernetesServiceHook } from './post-start/kubernetes-service.ts';
@@ -126,23 +120,10 @@ export interface KubeApiServerOptions extends Pick<
   readonly kubelets?: KubeletConnection;
   /** How pods and services are reached by proxy requests; default: directly. */
   readonly podNetwork?: PodNetwork;
-  /** How this server stands in front of others that serve part of the API. */
-  readonly aggregator?: AggregatorOptions;
   /** `--enable-admission-plugins`, `--disable-admission-plugins`. */
   readonly admissionPlugins?: AdmissionPluginSelection;
-  /** What is to be written of requests (`--audit-*`); absent: nothing. Rejects with AuditOptionsError. */
-  readonly audit?: AuditOptions;
   /** The rules of the controllers' accounts. */
   readonly controllers: readonly { readonly name: string; readonly rules: readonly rbacv1.PolicyRule[] }[];
-}
-
-interface AggregatorOptions {
-  /** With this it shows that it may speak for others; absent: it shows nothing, and they see nobody's requests. */
-  readonly proxyClient?: ProxyClient;
-  /** `--enable-aggregator-routing`: to the endpoints of Services, not to their cluster IPs. Default false. */
-  readonly endpointRouting?: boolean;
-  /** `--aggregator-reject-forwarding-redirect`: they may not send clients elsewhere. Default true. */
-  readonly rejectRedirects?: boolean;
 }
 
 interface IssuedTokens {
@@ -164,7 +145,6 @@ export async function createKubeApiServer(options: KubeApiServerOptions): Promis
   const signatures = createTokenSignatures(options.serviceAccountKeys);
   let tokens: IssuedTokens | undefined;
   let webhookClient: WebhookClient | undefined;
-  const auditor = options.audit === undefined ? undefined : await openAuditor(options.audit, options);
   const created = createApiServer((objects) => {
     tokens = {
       bound: createServiceAccountTokens({ issuer, signatures, clock, objects }),
@@ -172,31 +152,17 @@ export async function createKubeApiServer(options: KubeApiServerOptions): Promis
     };
     webhookClient = createWebhookClient(objects);
     const registry = (): Promise<RegistryAccess> => created.then((ready) => ready.registry);
-    const assembled = assemble(options, objects, registry, tokens, random, webhookClient);
-    return auditor === undefined ? assembled : { ...assembled, auditor };
+    return assemble(options, objects, registry, tokens, random, webhookClient);
   });
-  const server = await created.catch(async (error: unknown) => {
-    await auditor?.stop();
-    throw error;
-  });
+  const server = await created;
   const stop = server[Symbol.asyncDispose].bind(server);
   return Object.assign(server, {
     tokens: tokens as IssuedTokens,
     [Symbol.asyncDispose]: async () => {
       await stop();
       webhookClient?.close();
-      await auditor?.stop();
     },
   });
-}
-
-/** Read when it is asked for: most servers do without. */
-async function openAuditor(
-  audit: AuditOptions,
-  { clock, random = systemRandom, logger, metrics }: KubeApiServerOptions,
-): Promise<StoppableAuditor | undefined> {
-  const { createAuditor } = await import('./audit/create-auditor.ts');
-  return createAuditor(audit, { clock, random, logger, metrics });
 }
 
 function assemble(
@@ -224,17 +190,6 @@ function assemble(
   ];
   const authorize = createAuthorize(authorizers);
   const webhooks = { objects, client, logger: options.logger, authorize };
-  const { proxyClient, endpointRouting = false, rejectRedirects = true } = options.aggregator ?? {};
-  let ownPort: number | undefined;
-  const ownHost = options.host === undefined || options.host === '0.0.0.0' ? '127.0.0.1' : options.host;
-  const backends = {
-    resolve: loopbackResolver(
-      endpointRouting ? endpointResolver(objects, random) : clusterIpResolver(objects),
-      () => (ownPort === undefined ? undefined : { host: ownHost, port: ownPort }),
-    ),
-    proxyClient,
-  };
-  const apis = new AggregatedApis(objects, { ...backends, rejectRedirects });
   const clientCa = [tls?.clientCa, requestHeader?.clientCa].filter((pem) => pem !== undefined).join('\n');
   return {
     ...options,
@@ -296,7 +251,6 @@ function assemble(
           ]),
     ],
     otherPaths: issuerDiscovery(tokens.bound),
-    aggregation: apis,
     postStartHooks: [
       customResourcesHook,
       systemNamespacesHook,
@@ -305,13 +259,6 @@ function assemble(
       flowConfigurationProducerHook,
       flowConfigurationConsumerHook,
       clusterAuthenticationTrustHook({ clientCa: tls?.clientCa, requestHeader }),
-      aggregationHook({
-        apis,
-        backends,
-        onListening: (port) => {
-          ownPort = port;
-        },
-      }),
       kubernetesServiceHook({
         store: options.store,
         serviceIp: firstAddress(serviceNetwork.clusterIpRanges[0] as string),
