@@ -148,13 +148,12 @@ function expectedKind(served: ServedResource): ExpectedKind {
 }
 
 function fieldManagement(
-  { registry, services }: ResourceHandlers,
+  { services }: ResourceHandlers,
   served: ServedResource,
   context: RequestContext,
   options: WriteOptions,
 ): FieldManagement {
   return {
-    registry,
     served,
     subresource: context.info.subresource,
     manager: fieldManagerOf(options, context),

@@ -11,11 +11,9 @@ import {
   type FieldSet,
   type JsonObject,
 } from '@k8ts/apimachinery';
-import type { ResourceRegistry } from '../resource-registry.ts';
 import { toServed, type ServedResource } from '../served-resource.ts';
 
 export interface FieldManagement {
-  readonly registry: ResourceRegistry;
   readonly served: ServedResource;
   readonly subresource: string;
   readonly manager: string;
@@ -117,14 +115,14 @@ class Wanted extends Error {
  * before it has had them all.
  */
 async function withConversions<T>(
-  { registry, served }: FieldManagement,
+  { served }: FieldManagement,
   work: (conversion: ConvertObject) => T,
 ): Promise<T> {
   const known = new Map<string, JsonObject>();
   for (;;) {
     try {
       return work((object, apiVersion) => {
-        const other = equivalentIn(registry, served, apiVersion);
+        const other = equivalentIn(served, apiVersion);
         if (other === undefined) return undefined;
         const key = `${apiVersion} ${JSON.stringify(object)}`;
         const converted = known.get(key);
@@ -140,24 +138,18 @@ async function withConversions<T>(
   }
 }
 
-function equivalentIn(
-  registry: ResourceRegistry,
-  served: ServedResource,
-  apiVersion: string,
-): ServedResource | undefined {
-  const slash = apiVersion.indexOf('/');
-  const group = slash < 0 ? '' : apiVersion.slice(0, slash);
-  const other = registry.served(group, apiVersion.slice(slash + 1), served.info.resource);
-  return other !== undefined && served.equivalents.includes(other) ? other : undefined;
+/** The same objects in another version: undefined where none of that name is served. */
+function equivalentIn({ equivalents }: ServedResource, apiVersion: string): ServedResource | undefined {
+  return equivalents.find((each) => each.apiVersion === apiVersion);
 }
 
 /** An object of the request's version as another served version shows it. */
 function convert(
-  { registry, served }: FieldManagement,
+  { served }: FieldManagement,
   object: JsonObject,
   apiVersion: string,
 ): ConvertedObject | undefined {
-  const other = equivalentIn(registry, served, apiVersion);
+  const other = equivalentIn(served, apiVersion);
   if (other === undefined) return undefined;
   const stored =
     served.conversion === undefined
