@@ -2,7 +2,7 @@ import { networkInterfaces } from 'node:os';
 import type { rbacv1 } from '@k8ts/api';
 import { corev1 } from '@k8ts/api';
 import type { Clock, Logger, Metrics, Random } from '@k8ts/base';
-import { systemRandom } from '@k8ts/base';
+import { Scope, systemRandom } from '@k8ts/base';
 import { selectPlugins, type AdmissionPluginSelection } from './admission/plugin-selection.ts';
 import { alwaysAdmit, alwaysDeny } from './admission/plugins/always-admit-and-deny.ts';
 import { alwaysPullImages } from './admission/plugins/always-pull-images.ts';
@@ -38,6 +38,8 @@ import { validatingAdmissionPolicy } from './admission/policies/validating-admis
 import { resourceQuota } from './admission/resource-quota/resource-quota.ts';
 import { createWebhookClient, type WebhookClient } from './admission/webhooks/webhook-client.ts';
 import { mutatingWebhooks, validatingWebhooks } from './admission/webhooks/webhooks.ts';
+import type { AuditOptions } from './audit/audit-options.ts';
+import type { StoppableAuditor } from './audit/create-auditor.ts';
 import type { Authenticator, TokenAuthenticator } from './authentication/contract.ts';
 import { bearerTokenAuthenticator } from './authentication/plugins/bearer-token.ts';
 import {
@@ -45,13 +47,22 @@ import {
   type RequestHeaderOptions,
 } from './authentication/plugins/request-header.ts';
 import { x509Authenticator } from './authentication/plugins/x509.ts';
+import {
+  createAuthorizerChain,
+  type AuthorizerChain,
+} from './authorization/configuration/authorizer-chain.ts';
+import type { AuthorizationOptions } from './authorization/configuration/configuration.ts';
 import { nodeAuthorizer } from './authorization/plugins/node.ts';
-import { privilegedGroupsAuthorizer } from './authorization/plugins/privileged-groups.ts';
-import { rbacAuthorizer } from './authorization/rbac/rbac-authorizer.ts';
+import { rbacAuthorizer, type RbacAuthorizer } from './authorization/rbac/rbac-authorizer.ts';
+import { apiServerId } from './configuration/server-id.ts';
+import { AggregatedApis } from './aggregation/aggregated-apis.ts';
+import type { ProxyClient } from './aggregation/front-proxy.ts';
+import { clusterIpResolver, endpointResolver, loopbackResolver } from './aggregation/service-resolver.ts';
 import type { KubeletConnection } from './connect/dial.ts';
 import { podStreamHandlers } from './connect/pod-streams.ts';
 import { directPodNetwork, proxyHandlers, type PodNetwork } from './connect/proxies.ts';
 import type { ObjectReader } from './object-reader.ts';
+import { aggregationHook } from './post-start/aggregation.ts';
 import { clusterAuthenticationTrustHook } from './post-start/cluster-authentication-trust.ts';
 import { customResourcesHook } from './post-start/custom-resources.ts';
 import { kubernetesServiceHook } from './post-start/kubernetes-service.ts';
@@ -120,10 +131,25 @@ export interface KubeApiServerOptions extends Pick<
   readonly kubelets?: KubeletConnection;
   /** How pods and services are reached by proxy requests; default: directly. */
   readonly podNetwork?: PodNetwork;
+  /** How this server stands in front of others that serve part of the API. */
+  readonly aggregator?: AggregatorOptions;
   /** `--enable-admission-plugins`, `--disable-admission-plugins`. */
   readonly admissionPlugins?: AdmissionPluginSelection;
+  /** What is to be written of requests (`--audit-*`); absent: nothing. Rejects with AuditOptionsError. */
+  readonly audit?: AuditOptions;
+  /** Who may do what. Default: what nodes need and RBAC allows. Rejects with ConfigurationError. */
+  readonly authorization?: AuthorizationOptions;
   /** The rules of the controllers' accounts. */
   readonly controllers: readonly { readonly name: string; readonly rules: readonly rbacv1.PolicyRule[] }[];
+}
+
+interface AggregatorOptions {
+  /** With this it shows that it may speak for others; absent: it shows nothing, and they see nobody's requests. */
+  readonly proxyClient?: ProxyClient;
+  /** `--enable-aggregator-routing`: to the endpoints of Services, not to their cluster IPs. Default false. */
+  readonly endpointRouting?: boolean;
+  /** `--aggregator-reject-forwarding-redirect`: they may not send clients elsewhere. Default true. */
+  readonly rejectRedirects?: boolean;
 }
 
 interface IssuedTokens {
@@ -138,31 +164,60 @@ export interface KubeApiServer extends ApiServer {
 
 /**
  * The API server as upstream assembles it by default: all kinds with their rules; client certificates, service account and
- * static tokens; Node and RBAC; the admission plugins that are on.
+ * static tokens; Node and RBAC unless told otherwise; the admission plugins that are on.
  */
 export async function createKubeApiServer(options: KubeApiServerOptions): Promise<KubeApiServer> {
   const { clock, issuer, random = systemRandom } = options;
   const signatures = createTokenSignatures(options.serviceAccountKeys);
   let tokens: IssuedTokens | undefined;
   let webhookClient: WebhookClient | undefined;
-  const created = createApiServer((objects) => {
+  const auditor = options.audit === undefined ? undefined : await openAuditor(options.audit, options);
+  const own = new Scope();
+  const created = createApiServer(async (objects) => {
     tokens = {
       bound: createServiceAccountTokens({ issuer, signatures, clock, objects }),
       legacy: createLegacyTokens({ signatures, audiences: [issuer], objects }),
     };
     webhookClient = createWebhookClient(objects);
     const registry = (): Promise<RegistryAccess> => created.then((ready) => ready.registry);
-    return assemble(options, objects, registry, tokens, random, webhookClient);
+    const rbac = rbacAuthorizer(objects);
+    const authorizer = own.use(
+      await createAuthorizerChain({
+        ...options,
+        options: options.authorization ?? {},
+        node: nodeAuthorizer(objects, { podsOnNode: (node) => podsOnNode(objects, node) }),
+        rbac,
+        serverId: apiServerId(),
+      }),
+    );
+    const access = { authorizer, rbac };
+    const assembled = assemble(options, objects, registry, tokens, random, webhookClient, access);
+    return auditor === undefined ? assembled : { ...assembled, auditor };
   });
-  const server = await created;
+  const server = await created.catch(async (error: unknown) => {
+    await own[Symbol.asyncDispose]();
+    await auditor?.stop();
+    throw error;
+  });
   const stop = server[Symbol.asyncDispose].bind(server);
   return Object.assign(server, {
     tokens: tokens as IssuedTokens,
     [Symbol.asyncDispose]: async () => {
       await stop();
       webhookClient?.close();
+      await own[Symbol.asyncDispose]();
+      await auditor?.stop();
     },
   });
+}
+
+/** Read when it is asked for: most servers do without. */
+async function openAuditor(
+  audit: AuditOptions,
+  { clock, random = systemRandom, logger, metrics }: KubeApiServerOptions,
+): Promise<StoppableAuditor | undefined> {
+  const { createAuditor } = await import('./audit/create-auditor.ts');
+  return createAuditor(audit, { clock, random, logger, metrics });
 }
 
 function assemble(
@@ -172,6 +227,7 @@ function assemble(
   tokens: IssuedTokens,
   random: Random,
   client: WebhookClient,
+  { authorizer, rbac }: { readonly authorizer: AuthorizerChain; readonly rbac: RbacAuthorizer },
 ): ApiServerOptions {
   const audiences = [options.issuer];
   const serviceNetwork = options.serviceNetwork ?? DEFAULT_SERVICE_NETWORK;
@@ -182,14 +238,20 @@ function assemble(
     x509Authenticator(requestHeader === undefined ? undefined : (tls?.clientCa ?? '')),
     bearerTokenAuthenticator({ tokens: allTokens, audiences }),
   ];
-  const rbac = rbacAuthorizer(objects);
-  const authorizers = [
-    privilegedGroupsAuthorizer(),
-    nodeAuthorizer(objects, { podsOnNode: (node) => podsOnNode(objects, node) }),
-    rbac,
-  ];
+  const authorizers = [authorizer];
   const authorize = createAuthorize(authorizers);
   const webhooks = { objects, client, logger: options.logger, authorize };
+  const { proxyClient, endpointRouting = false, rejectRedirects = true } = options.aggregator ?? {};
+  let ownPort: number | undefined;
+  const ownHost = options.host === undefined || options.host === '0.0.0.0' ? '127.0.0.1' : options.host;
+  const backends = {
+    resolve: loopbackResolver(
+      endpointRouting ? endpointResolver(objects, random) : clusterIpResolver(objects),
+      () => (ownPort === undefined ? undefined : { host: ownHost, port: ownPort }),
+    ),
+    proxyClient,
+  };
+  const apis = new AggregatedApis(objects, { ...backends, rejectRedirects });
   const clientCa = [tls?.clientCa, requestHeader?.clientCa].filter((pem) => pem !== undefined).join('\n');
   return {
     ...options,
@@ -241,7 +303,7 @@ function assemble(
     specialHandlers: [
       ...builtinSpecialHandlers,
       tokenRequestHandler(tokens.bound, { audiences, extendExpiration: true }),
-      ...accessReviewHandlers(rbac),
+      ...accessReviewHandlers(authorizer),
       ...authenticationReviewHandlers({ tokens: allTokens, audiences }),
       ...(options.kubelets === undefined
         ? []
@@ -251,6 +313,7 @@ function assemble(
           ]),
     ],
     otherPaths: issuerDiscovery(tokens.bound),
+    aggregation: apis,
     postStartHooks: [
       customResourcesHook,
       systemNamespacesHook,
@@ -259,6 +322,13 @@ function assemble(
       flowConfigurationProducerHook,
       flowConfigurationConsumerHook,
       clusterAuthenticationTrustHook({ clientCa: tls?.clientCa, requestHeader }),
+      aggregationHook({
+        apis,
+        backends,
+        onListening: (port) => {
+          ownPort = port;
+        },
+      }),
       kubernetesServiceHook({
         store: options.store,
         serviceIp: firstAddress(serviceNetwork.clusterIpRanges[0] as string),

@@ -16,6 +16,8 @@ import {
   type Metrics,
 } from '@k8ts/base';
 import type { Transport } from '@k8ts/client';
+import { auditedResponder } from './audit/audited-responder.ts';
+import { auditResult } from './audit/audited-result.ts';
 import type { UserInfo } from './authentication/contract.ts';
 import { AggregatedDiscovery } from './discovery/aggregated-discovery.ts';
 import { ADJUSTMENT_PERIOD, FlowControl } from './flowcontrol/flow-control.ts';
@@ -41,11 +43,12 @@ import { queryFromText } from './request/query.ts';
 import { RequestContext, type RequestInit } from './request/request-context.ts';
 import { parseRequestInfo } from './request/request-info.ts';
 import type { Result } from './request/result.ts';
-import { DEFAULT_REQUEST_TIMEOUT, timeLimitOf } from './request/time-limit.ts';
+import { DEFAULT_REQUEST_TIMEOUT, isLongRunning, timeLimitOf } from './request/time-limit.ts';
 import { createRequestMetrics, type RequestMetrics } from './request-metrics.ts';
 import { runPipeline, type Pipeline } from './request-pipeline.ts';
 import type { ApiServerOptions } from './server-options.ts';
 import { anonymousUser } from './authentication/well-known-users.ts';
+import { auditStep } from './steps/audit.ts';
 import { authenticateStep } from './steps/authenticate.ts';
 import { authorizeStep, createAuthorize } from './steps/authorize.ts';
 import { DEFAULT_IN_FLIGHT, fairnessStep } from './steps/fairness.ts';
@@ -75,14 +78,14 @@ const NOT_FROZEN = (): void => undefined;
  * need to read the server's own objects (authorizers read bindings) are given as a function of them.
  */
 export async function createApiServer(
-  given: ApiServerOptions | ((objects: ObjectReader) => ApiServerOptions),
+  given: ApiServerOptions | ((objects: ObjectReader) => ApiServerOptions | Promise<ApiServerOptions>),
 ): Promise<ApiServer> {
   const objects: ObjectReader = {
     get: (type, namespace, name) => registry.lookUp(type, namespace, name),
     list: (type, namespace) => registry.lookUpAll(type, namespace),
     version: (type) => registry.version(type),
   };
-  const options: ApiServerOptions = typeof given === 'function' ? given(objects) : given;
+  const options: ApiServerOptions = typeof given === 'function' ? await given(objects) : given;
   const clock = options.clock ?? realClock;
   const logger = options.logger ?? silentLogger;
   const random = options.random ?? systemRandom;
@@ -211,7 +214,7 @@ class Server implements ApiServer {
     this.#pipeline = {
       steps: [
         authenticateStep(options.authenticators ?? [], options.anonymous ?? true),
-        { name: 'audit', run: (context) => options.audit?.received?.(context) },
+        ...(options.auditor === undefined ? [] : [auditStep]),
         impersonateStep(services.authorize),
         fairnessStep({
           flowControl: parts.flowControl,
@@ -223,7 +226,10 @@ class Server implements ApiServer {
         authorizeStep(services.authorize),
       ],
       route: (context) =>
-        context.info.isResourceRequest ? handleResource(handlers, context) : handleOther(otherPaths, context),
+        options.aggregation?.route(context) ??
+        (context.info.isResourceRequest
+          ? handleResource(handlers, context)
+          : handleOther(otherPaths, context)),
     };
   }
 
@@ -273,6 +279,7 @@ class Server implements ApiServer {
           customResources: registry,
           objects,
           metrics,
+          groupVersions: registry.builtinGroupVersions,
           transport: this.transportFor(APISERVER_USER),
           clock,
           random: services.random,
@@ -332,8 +339,9 @@ class Server implements ApiServer {
     const live = [PING, log, etcd, ...hooks, ...further];
     return {
       registry,
-      aggregatedDiscovery: new AggregatedDiscovery(registry),
-      openApi: new OpenApi({ registry, docs: options.docs }),
+      aggregation: options.aggregation,
+      aggregatedDiscovery: new AggregatedDiscovery(registry, options.aggregation),
+      openApi: new OpenApi({ registry, docs: options.docs, aggregation: options.aggregation }),
       metrics,
       further: options.otherPaths ?? new Map<string, OtherHandler>(),
       serverAddress: () => (this.address === undefined ? '' : `${this.address.host}:${this.address.port}`),
@@ -347,24 +355,20 @@ class Server implements ApiServer {
 
   /** Call the result with the status code when the request is over. */
   #begin(context: RequestContext): (code: number) => void {
-    const { clock, options } = this.#parts;
-    const finish = this.#requestMetrics.begin(context, clock);
-    const { audit } = options;
-    if (audit?.completed === undefined) return finish;
-    return (code) => {
-      finish(code);
-      audit.completed?.(context, code);
-    };
+    return this.#requestMetrics.begin(context, this.#parts.clock);
   }
 
   #context(init: RequestInit): RequestContext {
     const given = init.headers['audit-id'];
-    return new RequestContext(
+    const context = new RequestContext(
       init,
       parseRequestInfo(init.method, init.path, init.query),
       anonymousUser,
-      typeof given === 'string' && given !== '' && given.length <= 64 ? given : randomUUID(),
+      typeof given === 'string' && given !== '' ? given : randomUUID(),
     );
+    const { auditor } = this.#parts.options;
+    if (auditor !== undefined) context.audit = auditor.begin(context);
+    return context;
   }
 
   async #serveInProcess(
@@ -374,27 +378,40 @@ class Server implements ApiServer {
     const finish = this.#begin(context);
     try {
       const result = await runPipeline(this.#pipeline, context);
+      const code = 'code' in result ? result.code : 200;
+      if (context.audit !== undefined) {
+        await auditResult(context.audit, { clock: this.#parts.clock }, context, result);
+        context.audit.started(code);
+        if (!isLongRunning(context)) await context.audit.completed();
+      }
       if (result.kind === 'watch') context.release?.(); // it has begun
       return {
         result,
         finish: () => {
           context.release?.();
-          finish('code' in result ? result.code : 200);
+          finish(code);
+          void context.audit?.completed();
         },
       };
     } catch (error) {
       context.release?.();
       const status = statusOf(this.#parts.logger, error);
       finish(status.code);
+      if (context.audit !== undefined) {
+        context.audit.failed(error, status);
+        context.audit.started(status.code);
+        await context.audit.completed();
+      }
       throw error;
     }
   }
 
   /** `upgrade`: the client asked for another protocol, which only some answers are. */
-  #onRequest(request: HttpRequest, given: Responder, upgrade?: Upgrade): void {
+  #onRequest(request: HttpRequest, plain: Responder, upgrade?: Upgrade): void {
     const { clock, logger } = this.#parts;
     const respondServices = { clock, logger, output: { clock } };
     let context: RequestContext | undefined;
+    let given = plain;
     let finish: ((code: number) => void) | undefined;
     let cancelDeadline: CancelTimer | undefined;
     let isOver = false;
@@ -403,6 +420,8 @@ class Server implements ApiServer {
       cancelDeadline?.();
       context?.release?.();
       finish?.(code);
+      context?.audit?.started(code);
+      void context?.audit?.completed();
     };
     const fail = (error: unknown): void => {
       if (!isOver) done(respondError(respondServices, context, given, error));
@@ -414,6 +433,7 @@ class Server implements ApiServer {
         if (upgrade === undefined) return fail(upgradeRequired());
         const { message, socket, head } = upgrade;
         cancelDeadline?.(); // it lasts as long as both sides like
+        context?.audit?.started(101);
         result.accept(message, socket, head);
         socket.once('close', () => done(101));
         return;
@@ -421,9 +441,14 @@ class Server implements ApiServer {
       const current = context as RequestContext;
       const responder =
         upgrade !== undefined && result.kind === 'watch' && isWebSocketRequest(current)
-          ? webSocketResponder(upgrade.message, upgrade.socket, upgrade.head)
+          ? audited(webSocketResponder(upgrade.message, upgrade.socket, upgrade.head), current)
           : given;
-      const sent = respond(respondServices, current, responder, result);
+      const noted =
+        current.audit === undefined
+          ? undefined
+          : auditResult(current.audit, respondServices.output, current, result);
+      const send = (): void | Promise<void> => respond(respondServices, current, responder, result);
+      const sent = noted === undefined ? send() : noted.then(send);
       const code = 'code' in result ? result.code : 200;
       if (sent === undefined) done(code);
       else
@@ -433,6 +458,7 @@ class Server implements ApiServer {
     };
     try {
       context = this.#context(httpInit(request));
+      given = audited(plain, context);
       finish = this.#begin(context);
       const limit = timeLimitOf(context, this.#parts.options.requestTimeout ?? DEFAULT_REQUEST_TIMEOUT);
       const result = runPipeline(this.#pipeline, context);
@@ -449,6 +475,10 @@ class Server implements ApiServer {
       fail(error);
     }
   }
+}
+
+function audited(responder: Responder, context: RequestContext): Responder {
+  return context.audit === undefined ? responder : auditedResponder(responder, context);
 }
 
 interface Upgrade {

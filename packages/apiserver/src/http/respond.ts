@@ -19,6 +19,7 @@ import { isCustom } from '../registry/served-resource.ts';
 import type { RequestContext } from '../request/request-context.ts';
 import type { ListResult, RawResult, Result, WatchResult, WatchSession } from '../request/result.ts';
 import type { Responder } from './responder.ts';
+import { TextError } from './text-error.ts';
 
 const compress = promisify(gzip);
 
@@ -68,6 +69,7 @@ export function respondError(
   error: unknown,
 ): number {
   const status = statusOf(services.logger, error);
+  context?.audit?.failed(error, status);
   if (responder.closed) return status.code;
   if (responder.headersSent) {
     responder.destroy();
@@ -80,6 +82,12 @@ export function respondError(
   if (retryAfterSeconds !== undefined && (status.code === 429 || status.code >= 500))
     headers['Retry-After'] = String(retryAfterSeconds);
   if (BODY_UNREAD.has(status.code)) responder.ignoreBody();
+  if (error instanceof TextError) {
+    headers['Content-Type'] = 'text/plain; charset=utf-8';
+    responder.start(status.code, headers);
+    responder.end(`${error.text}\n`);
+    return status.code;
+  }
   const { format, body } = formattedStatus(context, status);
   headers['Content-Type'] = contentTypeOf(format);
   headers['Content-Length'] = body.length;

@@ -1,6 +1,7 @@
 import type { IncomingHttpHeaders } from 'node:http';
 import type { Readable } from 'node:stream';
 import type { TLSSocket } from 'node:tls';
+import type { RequestAudit } from '../audit/request-audit.ts';
 import type { UserInfo } from '../authentication/contract.ts';
 import type { Classification } from '../flowcontrol/flow-control.ts';
 import type { Query } from './query.ts';
@@ -47,6 +48,8 @@ export class RequestContext {
   /** Who really asks, where `user` is impersonated. */
   impersonator: UserInfo | undefined = undefined;
   auditId: string;
+  /** Gathers what is to be written of the request; undefined where nothing is. */
+  audit: RequestAudit | undefined = undefined;
   /** Texts for `Warning` headers. */
   readonly warnings: string[] = [];
   /** The flow schema and priority level that it belongs to, once that is known. */
