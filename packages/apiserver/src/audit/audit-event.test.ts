@@ -1,28 +1,12 @@
 import { expect, test } from 'vitest';
-import { eventJson, eventText, type AuditEvent } from './audit-event.ts';
+import { eventJson, eventText } from './audit-event.ts';
 import { withoutManagedFields } from './managed-fields.ts';
 import { sourceIps } from './source-ips.ts';
+import { auditEvent } from './testing/audit-event.ts';
 
-const EMPTY: AuditEvent = {
-  level: 'Metadata',
-  auditID: 'a"1',
-  stage: 'RequestReceived',
-  requestURI: '/logs',
-  verb: 'get',
-  user: {},
-  impersonatedUser: undefined,
-  sourceIPs: [],
-  userAgent: '',
-  objectRef: undefined,
-  responseStatus: undefined,
-  requestObject: undefined,
-  responseObject: undefined,
-  requestReceivedTimestamp: '2026-01-31T12:00:00.120000Z',
-  stageTimestamp: '2026-01-31T12:00:00.120000Z',
-  annotations: undefined,
-};
+const EMPTY = auditEvent({ auditID: 'a"1', stage: 'RequestReceived', requestURI: '/logs' });
 
-const FULL: AuditEvent = {
+const FULL = auditEvent({
   ...EMPTY,
   level: 'RequestResponse',
   stage: 'ResponseComplete',
@@ -35,7 +19,7 @@ const FULL: AuditEvent = {
   requestObject: '{"a":1}',
   responseObject: '{"b":2}',
   annotations: { k: 'v\n' },
-};
+});
 
 test('as JSON, in upstream’s order and on one line', () => {
   expect(eventJson(EMPTY)).toBe(

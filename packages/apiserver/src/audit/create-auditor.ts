@@ -24,6 +24,9 @@ import { RotatingFile } from './rotating-file.ts';
 import { truncatingBackend } from './truncating-backend.ts';
 import { webhookBackend } from './webhook-backend.ts';
 
+/** Milliseconds; upstream's for all webhooks (apiserver/pkg/util/webhook: defaultRequestTimeout). */
+const WEBHOOK_TIMEOUT = 30_000;
+
 export interface AuditorServices {
   /** Of the events. What is outside of the cluster is waited for in real time. */
   readonly clock: Clock;
@@ -103,7 +106,14 @@ function wrappedWebhook(
   reportLoss: ReportLoss,
 ): AuditBackend {
   const options = completeWebhookOptions(given);
-  const webhook = webhookBackend({ ...options, target, clock: realClock, random, reportLoss });
+  const webhook = webhookBackend({
+    ...options,
+    target,
+    requestTimeout: WEBHOOK_TIMEOUT,
+    clock: realClock,
+    random,
+    reportLoss,
+  });
   return wrapped(webhook, options, true, reportLoss);
 }
 

@@ -9,6 +9,8 @@ export interface WebhookBackendOptions {
   readonly target: KubeconfigTarget;
   /** Milliseconds before the second attempt; it grows from one to the next. */
   readonly initialBackoff: number;
+  /** Milliseconds that one attempt may take. */
+  readonly requestTimeout: number;
   /** Milliseconds that deliveries get once the server stops. */
   readonly shutdownGrace: number;
   /** For the waits between attempts. */
@@ -17,18 +19,17 @@ export interface WebhookBackendOptions {
   readonly reportLoss: ReportLoss;
 }
 
-/** As upstream's webhooks in general (apiserver/pkg/util/webhook). Milliseconds. */
-const REQUEST_TIMEOUT = 30_000;
+/** As upstream's webhooks in general (apiserver/pkg/util/webhook). */
 const BACKOFF = { steps: 5, factor: 1.5, jitter: 0.2 };
 /** Nobody reads what the server answers. */
 const MAX_ANSWER_BYTES = 1024 * 1024;
 
 export function webhookBackend(options: WebhookBackendOptions): AuditBackend {
-  const { target, initialBackoff, shutdownGrace, clock, random, reportLoss } = options;
+  const { target, initialBackoff, requestTimeout, shutdownGrace, clock, random, reportLoss } = options;
   const transport = createHttpTransport({
     ...target.transport,
     userAgent: 'kube-apiserver',
-    requestTimeout: REQUEST_TIMEOUT,
+    requestTimeout,
     maxAnswerBytes: MAX_ANSWER_BYTES,
   });
   // The path of the server's address is put before it, without a slash at its end.
