@@ -27,7 +27,7 @@ const NO_VICTIMS: DryRun = {
  * those that are not to be disrupted, each group from its most important pod on (default_preemption.go,
  * SelectVictimsOnNode). The node is counted as before when it is done.
  */
-export function dryRunPreemption(pod: corev1.Pod, node: number, context: DryRunContext): DryRun {
+function dryRunPreemption(pod: corev1.Pod, node: number, context: DryRunContext): DryRun {
   const { state, evaluation, budgets } = context;
   const priority = podPriority(pod);
   if (state.lowestPriorityOn(node) >= priority) return NO_VICTIMS;
@@ -65,7 +65,7 @@ export function dryRunPreemption(pod: corev1.Pod, node: number, context: DryRunC
 }
 
 /** The higher priority first, then whoever runs longer (pkg/scheduler/util/utils.go, MoreImportantPod). */
-export function byImportance(a: PodInfo, b: PodInfo): number {
+function byImportance(a: PodInfo, b: PodInfo): number {
   if (a.priority !== b.priority) return b.priority - a.priority;
   return a.startTime === b.startTime ? 0 : a.startTime - b.startTime;
 }
