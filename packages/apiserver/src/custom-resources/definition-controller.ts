@@ -89,7 +89,14 @@ export function runDefinitionController(options: DefinitionControllerOptions): D
     }
   };
   const run = async (): Promise<void> => {
-    signal.addEventListener('abort', () => queue.shutDown(), { once: true });
+    const stopped = new Promise<void>((resolve) => {
+      const stop = (): void => {
+        queue.shutDown();
+        resolve(informers[Symbol.asyncDispose]());
+      };
+      if (signal.aborted) stop();
+      else signal.addEventListener('abort', stop, { once: true });
+    });
     informers.start();
     // What went between the look at the start and the informer's own has no event.
     const caughtUp = informer.waitForSync(signal).then(
@@ -101,8 +108,7 @@ export function runDefinitionController(options: DefinitionControllerOptions): D
     );
     // One worker: names are given out one definition after the other.
     await work();
-    await caughtUp;
-    await informers[Symbol.asyncDispose]();
+    await Promise.all([caughtUp, stopped]);
   };
   const installAll = async (): Promise<void> => {
     for (const definition of await registry.list(definitions))
