@@ -54,6 +54,7 @@ function upArguments(options: UpOptions): string[] {
     staticPodPath,
     maxContainerRestartPeriod,
     legacyApis,
+    auditFlags = {},
   } = options;
   return [
     ...['--data-dir', dataDir, '--kubeconfig', kubeconfig, '--port', String(port), '--store', store],
@@ -61,6 +62,7 @@ function upArguments(options: UpOptions): string[] {
     ...['--max-container-restart-period', String(maxContainerRestartPeriod)],
     ...(node ? [] : ['--no-node']),
     ...(legacyApis ? ['--legacy-apis'] : []),
+    ...Object.entries(auditFlags).map(([name, value]) => `--${name}=${value}`),
     ...(images === undefined ? [] : ['--images', images]),
     ...(staticPodPath === undefined ? [] : ['--static-pods', staticPodPath]),
   ];

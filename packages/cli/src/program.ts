@@ -5,6 +5,7 @@ import type { Clock } from '@k8ts/base';
 import type {
   ClusterStatus,
   ComponentCommand,
+  ComponentFlag,
   ImageRow,
   ProgramActions,
   RunningCluster,
@@ -71,7 +72,7 @@ function createProgram({ actions, version, clock, self }: ProgramOptions): Comma
   const dataDir = (): Option =>
     new Option('--data-dir <dir>', 'where the cluster keeps what it must not lose').default(defaultDataDir());
 
-  program
+  const up = program
     .command('up')
     .description('start a cluster here and wait until it is ready; Ctrl-C stops it')
     .option('--detach', 'leave it running in the background', false)
@@ -96,9 +97,14 @@ function createProgram({ actions, version, clock, self }: ProgramOptions): Comma
       300,
     )
     .option('--legacy-apis', 'serve the beta versions that older clients still ask for', false)
-    .action(async (given: UpFlags) => {
+    .action(async (given: UpFlags, command: Command) => {
       const { detach, staticPods, ...flags } = given;
-      const up: UpOptions = { ...flags, images: given.images, staticPodPath: staticPods };
+      const up: UpOptions = {
+        ...flags,
+        images: given.images,
+        staticPodPath: staticPods,
+        auditFlags: givenFlags(command, actions.auditFlags),
+      };
       const progress = terminalProgress(process.stdout, clock);
       if (detach) {
         await startDetached(self, up, progress);
@@ -122,6 +128,8 @@ function createProgram({ actions, version, clock, self }: ProgramOptions): Comma
       await cluster.stop();
       progress.end('done');
     });
+
+  addFlags(up, actions.auditFlags);
 
   program
     .command('down')
@@ -206,25 +214,34 @@ function imageCommand({ images }: ProgramActions, dataDir: () => Option): Comman
 
 function componentCommand(component: ComponentCommand): Command {
   const command = new Command(component.name).description(component.description);
-  for (const flag of component.flags) {
-    const option = new Option(`--${flag.name} <value>`, flag.description);
-    if (flag.default !== undefined) option.default(flag.default);
-    if (flag.required === true) option.makeOptionMandatory();
-    command.addOption(option);
-  }
+  addFlags(command, component.flags);
   return command.action(async (_options: unknown, self: Command) => {
-    const flags = Object.fromEntries(
-      component.flags.flatMap(({ name }) => {
-        const value: unknown = self.getOptionValue(camelCase(name));
-        return typeof value === 'string' ? [[name, value]] : [];
-      }),
-    );
+    const flags = givenFlags(self, component.flags);
     const controller = new AbortController();
     const stop = (): void => controller.abort(new Error('stopped'));
     process.once('SIGINT', stop);
     process.once('SIGTERM', stop);
     await component.run(flags, controller.signal);
   });
+}
+
+function addFlags(command: Command, flags: readonly ComponentFlag[]): void {
+  for (const flag of flags) {
+    const option = new Option(`--${flag.name} <value>`, flag.description);
+    if (flag.default !== undefined) option.default(flag.default);
+    if (flag.required === true) option.makeOptionMandatory();
+    command.addOption(option);
+  }
+}
+
+/** By their names; defaults count as given. */
+function givenFlags(command: Command, flags: readonly ComponentFlag[]): Record<string, string> {
+  return Object.fromEntries(
+    flags.flatMap(({ name }) => {
+      const value: unknown = command.getOptionValue(camelCase(name));
+      return typeof value === 'string' ? [[name, value]] : [];
+    }),
+  );
 }
 
 function camelCase(flag: string): string {

@@ -8,7 +8,7 @@ import { createKubeletServer, startSimulatedNodes } from '@k8ts/kubelet';
 import type { ServedNode, SimulatedNodes, SimulatedNodesOptions } from '@k8ts/kubelet';
 import { createMemoryStore } from '@k8ts/store';
 import type { Store } from '@k8ts/store';
-import { userInfo } from '@k8ts/apiserver';
+import { userInfo, type AuditOptions } from '@k8ts/apiserver';
 import { startControlPlane } from './control-plane.ts';
 import type { ControlPlane } from './control-plane.ts';
 import { inProcessKubelets } from './in-process-kubelets.ts';
@@ -33,6 +33,8 @@ export interface ClusterOptions {
   readonly controllers?: ControllerOptions;
   /** Serve the beta versions that older clients still ask for: policy/v1beta1, batch/v1beta1 … Default false. */
   readonly legacyApis?: boolean;
+  /** What is to be written of the requests that come, and where to; default: nothing. */
+  readonly audit?: AuditOptions;
   /** For tests: sees to it that nobody changes an object that is shared. */
   readonly freeze?: ControlPlaneFreeze;
 }
@@ -102,6 +104,7 @@ export class Cluster implements AsyncDisposable {
                 },
               }),
           ...(options.controllers === undefined ? {} : { controllers: options.controllers }),
+          ...(options.audit === undefined ? {} : { audit: options.audit }),
           ...(options.freeze === undefined ? {} : { freeze: options.freeze }),
         }),
       );

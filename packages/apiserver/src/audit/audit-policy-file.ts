@@ -104,7 +104,7 @@ function checkKind(value: ParsedBody['value']): void {
   );
 }
 
-export function validateAuditPolicy({ rules = [], omitStages }: auditv1.Policy): readonly FieldError[] {
+function validateAuditPolicy({ rules = [], omitStages }: auditv1.Policy): readonly FieldError[] {
   return [
     ...validateOmitStages(omitStages, 'omitStages'),
     ...rules.flatMap((rule, at) => validateRule(rule, index('rules', at))),

@@ -167,7 +167,7 @@ test('a directory that cannot be written to is an error at once, and later one t
   ).toBe(false);
   expect(losses).toEqual([expect.stringContaining('log 1 Error: write length')]);
   // The full file cannot be set aside while its directory is none.
-  backend.process([auditEvent({ requestURI: 'x'.repeat(MEGABYTE - 1_000) })]);
+  expect(backend.process([auditEvent({ requestURI: 'x'.repeat(MEGABYTE - 1_000) })])).toBe(true);
   rmSync(below, { recursive: true });
   writeFileSync(below, '');
   expect(backend.process([auditEvent({ auditID: '3' })])).toBe(false);
@@ -187,7 +187,7 @@ test('lines of both formats', async () => {
   for (const format of ['json', 'legacy'] as const) {
     const path = join(directory, `${format}.log`);
     const backend = logBackend(open({}, path), format, () => undefined);
-    backend.process([auditEvent({ auditID: 'a' }), auditEvent({ auditID: 'b' })]);
+    expect(backend.process([auditEvent({ auditID: 'a' }), auditEvent({ auditID: 'b' })])).toBe(true);
     await backend.stop();
     const lines = readFileSync(path, 'utf8').split('\n');
     expect(lines).toHaveLength(3);

@@ -15,6 +15,7 @@ import { unmountBelow } from '../mounts.ts';
 import { remoteImages } from './control-socket.ts';
 import { imageOperations } from './image-operations.ts';
 import type { ImageOperations } from './image-operations.ts';
+import { AUDIT_FLAGS } from './components/audit-flags.ts';
 import { CONTEXT, startCluster } from './running-cluster.ts';
 import { isRunning, processStart, readState, removeState, writeState } from './state-file.ts';
 
@@ -29,6 +30,8 @@ const STOP_TIMEOUT = 60_000;
 
 export function createActions(context: ActionContext): Omit<ProgramActions, 'components'> {
   return {
+    auditFlags: AUDIT_FLAGS,
+
     async up(options, progress, signal) {
       const layout = dataLayout(options.dataDir);
       const state = await readState(layout.state);

@@ -24,6 +24,7 @@ import type { LocalNode, NodeContainers } from '../node.ts';
 import { KUBERNETES_SERVICE_IP } from '../node-network.ts';
 import { ensureClusterPki } from '../pki/cluster-pki.ts';
 import type { ClusterPki } from '../pki/cluster-pki.ts';
+import { auditOptions } from './components/audit-flags.ts';
 import { serveControl } from './control-socket.ts';
 import { imageOperations } from './image-operations.ts';
 
@@ -56,6 +57,7 @@ export async function startCluster(
   progress: Progress,
 ): Promise<StartedCluster> {
   const { layout, clock, random, logger } = context;
+  const audit = auditOptions(options.auditFlags ?? {}, logger);
   const scope = new Scope();
   const signal = AbortSignal.any([scope.signal, context.signal]);
   const metrics = createMetrics();
@@ -94,6 +96,7 @@ export async function startCluster(
         stages: options.legacyApis ? ['stable', 'legacy'] : ['stable'],
         ...(nodeIp === '127.0.0.1' ? {} : { advertiseAddress: nodeIp }),
         kubelets,
+        ...(audit === undefined ? {} : { audit }),
         tls: {
           cert: pki.apiserver.certificate,
           key: pki.apiserver.key,
@@ -289,7 +292,10 @@ function userError(error: unknown, { port }: UpOptions): unknown {
       { cause: error },
     );
   }
-  if (error instanceof Error && ['UnavailableError', 'CommandError'].includes(error.name))
+  if (
+    error instanceof Error &&
+    ['UnavailableError', 'CommandError', 'AuditOptionsError'].includes(error.name)
+  )
     return new UserError(error.message, { cause: error });
   return error;
 }

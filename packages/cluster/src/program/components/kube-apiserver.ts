@@ -2,6 +2,7 @@ import { readFile } from 'node:fs/promises';
 import type { Stage } from '@k8ts/api';
 import {
   AdmissionPluginError,
+  AuditOptionsError,
   createKubeApiServer,
   networkKubelets,
   parseTokenFile,
@@ -16,6 +17,7 @@ import { openEtcdStore, openLmdbStore } from '@k8ts/store';
 import type { Store } from '@k8ts/store';
 import { apiDocs } from '../../api-docs.ts';
 import type { ActionContext } from '../actions.ts';
+import { AUDIT_FLAGS, auditOptions } from './audit-flags.ts';
 import { boolean, flag, required } from './flags.ts';
 import type { Flags } from './flags.ts';
 
@@ -72,6 +74,7 @@ export function kubeApiServer({ clock, random, logger }: ActionContext): Compone
       flag('kubelet-certificate-authority', 'authority of kubelets’ certificates'),
       flag('kubelet-client-certificate', 'client certificate for kubelets'),
       flag('kubelet-client-key', 'its key'),
+      ...AUDIT_FLAGS,
     ],
     async run(flags, signal) {
       await using scope = new Scope();
@@ -90,6 +93,7 @@ export function kubeApiServer({ clock, random, logger }: ActionContext): Compone
       if ((proxyCert === undefined) !== (proxyKey === undefined))
         throw new UserError('--proxy-client-cert-file and --proxy-client-key-file go together');
       const advertiseAddress = flags['advertise-address'];
+      const audit = auditOptions(flags, logger);
       const server = scope.use(
         await createKubeApiServer({
           store: scope.use(await openStore(flags, { clock, random, logger })),
@@ -141,8 +145,11 @@ export function kubeApiServer({ clock, random, logger }: ActionContext): Compone
             disable: names(flags['disable-admission-plugins']),
           },
           docs: apiDocs,
+          ...(audit === undefined ? {} : { audit }),
         }).catch((error: unknown) => {
-          throw error instanceof AdmissionPluginError ? new UserError(error.message) : error;
+          throw error instanceof AdmissionPluginError || error instanceof AuditOptionsError
+            ? new UserError(error.message)
+            : error;
         }),
       );
       await server.listen();
