@@ -37,3 +37,6 @@ export type {
   CelResourceQuery,
 } from './library/authorizer.ts';
 export { appliedObject, jsonPatchOperations } from './admission/patch-values.ts';
+export { compileReviewCondition, evaluateReviewCondition } from './authorization/match-conditions.ts';
+export { celTexts, compileTokenExpression, evaluateTokenExpression } from './authentication/token-expressions.ts';
+export type { TokenVariable } from './authentication/token-expressions.ts';

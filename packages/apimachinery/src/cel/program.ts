@@ -5,6 +5,7 @@
  *     if (program instanceof CelIssue) …            // program.message: cel-go's text
  *     program.evaluate({ self }, 1_000_000).value   // true, false, or a CelError
  */
+import type { Expr } from './language/ast.ts';
 import { checkExpression } from './language/checker.ts';
 import type { CheckedExpression } from './language/checker.ts';
 import { estimateCost } from './language/cost-estimate.ts';
@@ -12,6 +13,7 @@ import { Evaluation, PlanError, planExpression } from './language/interpreter.ts
 import type { Step } from './language/interpreter.ts';
 import { checkLiterals } from './language/literal-checks.ts';
 import { parseExpression } from './language/parser.ts';
+import { selectsField } from './language/selections.ts';
 import { IssueList } from './language/source.ts';
 import type { CelType } from './language/type.ts';
 import { EvaluationCancelled, metered } from './value/meter.ts';
@@ -52,14 +54,21 @@ export class CelProgram {
   readonly variables: ReadonlySet<string>;
   /** The most that an evaluation can cost, by the bounds of the environment. */
   readonly maxCost: number;
+  readonly #expr: Expr;
   readonly #step: Step;
 
   constructor(expression: string, checked: CheckedExpression, step: Step, maxCost: number) {
+    this.#expr = checked.expr;
     this.expression = expression;
     this.type = checked.type;
     this.variables = checked.variables;
     this.maxCost = maxCost;
     this.#step = step;
+  }
+
+  /** Whether the expression has `variable.field` anywhere, also as `has(variable.field)` or `variable.?field`. */
+  selects(variable: string, field: string): boolean {
+    return selectsField(this.#expr, variable, field);
   }
 
   /** `limit`: what the evaluation may cost. Never throws because of the expression or its data. */

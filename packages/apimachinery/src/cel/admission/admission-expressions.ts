@@ -12,7 +12,17 @@ import type { JsonValue } from '../../json.ts';
 import { createCelEnvironment } from '../environment.ts';
 import type { CelEnvironment } from '../environment.ts';
 import { declareFunction, overload } from '../language/function.ts';
-import { BOOL, CelType, DYN, listType, NULL, objectType, sameType, STRING } from '../language/type.ts';
+import {
+  BOOL,
+  CelType,
+  DYN,
+  goTypeText,
+  listType,
+  NULL,
+  objectType,
+  sameType,
+  STRING,
+} from '../language/type.ts';
 import { Authorizer, AUTHORIZER_TYPE, RESOURCE_CHECK_TYPE, ResourceCheck } from '../library/authorizer.ts';
 import type { CelAuthorize, CelResourceQuery } from '../library/authorizer.ts';
 import { CEL_CALL_COST_LIMIT, CelIssue, compileCel } from '../program.ts';
@@ -139,8 +149,8 @@ export class AdmissionExpressions {
       return failed(
         'invalid',
         returns.length === 1
-          ? `must evaluate to ${typeText(returns[0] as CelType)} but got ${typeText(program.type)}`
-          : `must evaluate to one of [${returns.map(typeText).join(' ')}] but got ${typeText(program.type)}`,
+          ? `must evaluate to ${goTypeText(returns[0] as CelType)} but got ${goTypeText(program.type)}`
+          : `must evaluate to one of [${returns.map(goTypeText).join(' ')}] but got ${goTypeText(program.type)}`,
       );
     return { expression, program, issue: undefined };
   }
@@ -211,11 +221,6 @@ function withoutObjects(type: CelType): CelType {
     default:
       return type;
   }
-}
-
-/** As Go prints it: `list(string)`, `null_type`. */
-function typeText({ name, parameters }: CelType): string {
-  return parameters.length === 0 ? name : `${name}(${parameters.map(typeText).join(', ')})`;
 }
 
 export class AdmissionRun {

@@ -113,3 +113,8 @@ export function isOptionalType(type: CelType): boolean {
 export function unwrapOptional(type: CelType): CelType {
   return isOptionalType(type) ? (type.parameters[0] as CelType) : type;
 }
+
+/** As Go prints it: `list(string)`, `null_type`. */
+export function goTypeText({ name, parameters }: CelType): string {
+  return parameters.length === 0 ? name : `${name}(${parameters.map(goTypeText).join(', ')})`;
+}
