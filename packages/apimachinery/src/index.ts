@@ -75,4 +75,3 @@ export { compileSchemaValidator } from './structural/validate-value.ts';
 export type { ValueValidationOptions, ValueValidator } from './structural/validate-value.ts';
 export { unrecognizedFormat } from './structural/value-schema.ts';
 export { compileValueValidator } from './structural/value-validator.ts';
-export * from './cel/index.ts';

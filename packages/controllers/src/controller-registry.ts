@@ -20,6 +20,7 @@ import { serviceAccountController } from './serviceaccount/service-account-contr
 import { serviceAccountTokenController } from './serviceaccount/tokens-controller.ts';
 import { statefulSetController } from './statefulset/controller.ts';
 import { ttlAfterFinishedController } from './ttl-after-finished-controller.ts';
+import { validatingAdmissionPolicyStatusController } from './validatingadmissionpolicy-status/controller.ts';
 import { pvProtectionController } from './volume-protection/pv-protection-controller.ts';
 import { pvcProtectionController } from './volume-protection/pvc-protection-controller.ts';
 import { vacProtectionController } from './volume-protection/vac-protection-controller.ts';
@@ -51,4 +52,5 @@ export const controllerRegistry: readonly ControllerDefinition[] = [
   vacProtectionController,
   nodeLifecycleController,
   taintEvictionController,
+  validatingAdmissionPolicyStatusController,
 ];
