@@ -29,7 +29,7 @@ export interface Wire extends Disposable {
 /** An answer that does not come is a failure of its own, said where it happens. */
 const IDLE_LIMIT = 20_000;
 
-export async function createWire(cluster: Cluster): Promise<Wire> {
+export async function createWire(cluster: Pick<Cluster, 'kubeconfig'>): Promise<Wire> {
   const target = await kubeconfigTarget(parseKubeconfig(cluster.kubeconfig, 'kubeconfig'));
   const { ca, cert, key, server } = target.transport;
   const agent = new Agent({ keepAlive: true, maxSockets: 32, ca, cert, key });

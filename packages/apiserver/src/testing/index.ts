@@ -1,3 +1,5 @@
 export { createTestServer, deepFreeze } from './test-server.ts';
 export type { TestServer } from './test-server.ts';
 export { ADMIN } from './identities.ts';
+export { testAuthority, testCertificate } from './certificates.ts';
+export type { TestCertificate } from './certificates.ts';
