@@ -2,6 +2,7 @@ import type { corev1, KubeObject } from '@k8ts/api';
 import { describe, expect, test } from 'vitest';
 import type { Column } from './contract.ts';
 import { nodeColumns, serviceColumns } from './columns/core.ts';
+import { mutatingAdmissionPolicyColumns, policyBindingColumns } from './columns/other.ts';
 import { podColumns, podRowConditions } from './columns/pod.ts';
 import { deploymentColumns, jobColumns } from './columns/workloads.ts';
 import { humanDuration, timeSince } from './human-duration.ts';
@@ -264,4 +265,24 @@ describe('tables', () => {
     });
     expect(() => parseIncludeObject('All')).toThrow();
   });
+});
+
+test('admission policies and their bindings', () => {
+  const metadata = { name: 'p', creationTimestamp: CREATED };
+  expect(
+    cells(mutatingAdmissionPolicyColumns, {
+      metadata,
+      spec: { mutations: [{}, {}], paramKind: { apiVersion: 'v1', kind: 'ConfigMap' } },
+    }),
+  ).toEqual({ Name: 'p', Mutations: 2, ParamKind: 'v1/ConfigMap', Age: '120m' });
+  expect(cells(mutatingAdmissionPolicyColumns, { metadata, spec: {} })).toMatchObject({
+    Mutations: 0,
+    ParamKind: '<unset>',
+  });
+  const refersTo = (paramRef?: object): unknown =>
+    (cells(policyBindingColumns, { metadata, spec: { policyName: 'x', paramRef } }) as { ParamRef: string })
+      .ParamRef;
+  expect(refersTo()).toBe('<unset>');
+  expect(refersTo({ name: 'a' })).toBe('*/a');
+  expect(refersTo({ name: 'a', namespace: 'n' })).toBe('n/a');
 });

@@ -320,25 +320,41 @@ export const validatingAdmissionPolicyColumns: readonly Column<admissionregistra
       'How many rules it has.',
       (object) => (object.spec?.validations ?? []).length,
     ),
-    column('ParamKind', 'string', 'Kind of its parameters.', ({ spec }) =>
-      spec?.paramKind === undefined
-        ? '<unset>'
-        : `${spec.paramKind.apiVersion ?? ''}/${spec.paramKind.kind ?? ''}`,
-    ),
+    column('ParamKind', 'string', 'Kind of its parameters.', ({ spec }) => paramKindCell(spec?.paramKind)),
     ageColumn,
   ];
 
-export const validatingAdmissionPolicyBindingColumns: readonly Column<admissionregistrationv1.ValidatingAdmissionPolicyBinding>[] =
+export const mutatingAdmissionPolicyColumns: readonly Column<admissionregistrationv1.MutatingAdmissionPolicy>[] =
   [
     nameColumn,
-    column('PolicyName', 'string', 'The policy.', (object) => object.spec?.policyName ?? ''),
-    column('ParamRef', 'string', 'Its parameters.', ({ spec }) => {
-      const reference = spec?.paramRef;
-      if (reference?.name) return `${reference.namespace || '*'}/${reference.name}`;
-      return reference?.selector === undefined ? '<unset>' : formatSelector(reference.selector);
-    }),
+    column(
+      'Mutations',
+      'integer',
+      'How many changes it makes.',
+      ({ spec }) => (spec?.mutations ?? []).length,
+    ),
+    column('ParamKind', 'string', 'Kind of its parameters.', ({ spec }) => paramKindCell(spec?.paramKind)),
     ageColumn,
   ];
+
+function paramKindCell(kind: admissionregistrationv1.ParamKind | undefined): string {
+  return kind === undefined ? '<unset>' : `${kind.apiVersion ?? ''}/${kind.kind ?? ''}`;
+}
+
+type PolicyBinding =
+  | admissionregistrationv1.ValidatingAdmissionPolicyBinding
+  | admissionregistrationv1.MutatingAdmissionPolicyBinding;
+
+export const policyBindingColumns: readonly Column<PolicyBinding>[] = [
+  nameColumn,
+  column('PolicyName', 'string', 'The policy.', (object) => object.spec?.policyName ?? ''),
+  column('ParamRef', 'string', 'Its parameters.', ({ spec }) => {
+    const reference = spec?.paramRef;
+    if (reference?.name) return `${reference.namespace || '*'}/${reference.name}`;
+    return reference?.selector === undefined ? '<unset>' : formatSelector(reference.selector);
+  }),
+  ageColumn,
+];
 
 export const flowSchemaColumns: readonly Column<flowcontrolv1.FlowSchema>[] = [
   nameColumn,

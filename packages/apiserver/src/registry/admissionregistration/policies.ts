@@ -2,7 +2,8 @@
 import { admissionregistrationv1, type Draft } from '@k8ts/api';
 import type { FieldError } from '@k8ts/apimachinery';
 import {
-  validatingAdmissionPolicyBindingColumns,
+  mutatingAdmissionPolicyColumns,
+  policyBindingColumns,
   validatingAdmissionPolicyColumns,
 } from '../../printing/columns/other.ts';
 import type { Strategy } from '../contract.ts';
@@ -56,7 +57,7 @@ export const validatingAdmissionPolicyBindingStrategy: Strategy<admissionregistr
     validate: validateValidatingBinding,
     validateUpdate: validateValidatingBinding,
     allowUnconditionalUpdate: false,
-    columns: validatingAdmissionPolicyBindingColumns,
+    columns: policyBindingColumns,
   };
 
 export const mutatingAdmissionPolicyStrategy: Strategy<admissionregistrationv1.MutatingAdmissionPolicy> = {
@@ -70,6 +71,7 @@ export const mutatingAdmissionPolicyStrategy: Strategy<admissionregistrationv1.M
   validate: (policy) => validateMutatingPolicy(policy),
   validateUpdate: (policy, old) => validateMutatingPolicy(policy, old),
   allowUnconditionalUpdate: false,
+  columns: mutatingAdmissionPolicyColumns,
 };
 
 export const mutatingAdmissionPolicyBindingStrategy: Strategy<admissionregistrationv1.MutatingAdmissionPolicyBinding> =
@@ -80,4 +82,5 @@ export const mutatingAdmissionPolicyBindingStrategy: Strategy<admissionregistrat
     validate: ({ spec }) => validateBinding(spec),
     validateUpdate: ({ spec }) => validateBinding(spec),
     allowUnconditionalUpdate: false,
+    columns: policyBindingColumns,
   };
