@@ -18,6 +18,7 @@ import {
 import type { Transport } from '@k8ts/client';
 import { auditedResponder } from './audit/audited-responder.ts';
 import { auditResult } from './audit/audited-result.ts';
+import type { RequestAudit } from './audit/request-audit.ts';
 import type { UserInfo } from './authentication/contract.ts';
 import { AggregatedDiscovery } from './discovery/aggregated-discovery.ts';
 import { ADJUSTMENT_PERIOD, FlowControl } from './flowcontrol/flow-control.ts';
@@ -25,7 +26,7 @@ import { createFlowControlMetrics } from './flowcontrol/flow-control-metrics.ts'
 import { PING, type HealthCheck } from './health/health.ts';
 import { HttpServer, tlsSocketOf, type HttpRequest } from './http/http-server.ts';
 import { streamBody } from './http/request-body.ts';
-import { respond, respondError, statusOf } from './http/respond.ts';
+import { respond, respondError, statusOf, type RespondServices } from './http/respond.ts';
 import { declinedResponder, webSocketResponder } from './http/upgraded-responder.ts';
 import { isWebSocketRequest } from './connect/websocket-output.ts';
 import type { Responder } from './http/responder.ts';
@@ -443,12 +444,10 @@ class Server implements ApiServer {
         upgrade !== undefined && result.kind === 'watch' && isWebSocketRequest(current)
           ? audited(webSocketResponder(upgrade.message, upgrade.socket, upgrade.head), current)
           : given;
-      const noted =
+      const sent =
         current.audit === undefined
-          ? undefined
-          : auditResult(current.audit, respondServices.output, current, result);
-      const send = (): void | Promise<void> => respond(respondServices, current, responder, result);
-      const sent = noted === undefined ? send() : noted.then(send);
+          ? respond(respondServices, current, responder, result)
+          : respondAudited(current.audit, respondServices, current, responder, result);
       const code = 'code' in result ? result.code : 200;
       if (sent === undefined) done(code);
       else
@@ -475,6 +474,20 @@ class Server implements ApiServer {
       fail(error);
     }
   }
+}
+
+/** What is answered is taken down first. */
+function respondAudited(
+  audit: RequestAudit,
+  services: RespondServices,
+  context: RequestContext,
+  responder: Responder,
+  result: Exclude<Result, { readonly kind: 'upgrade' }>,
+): void | Promise<void> {
+  const noted = auditResult(audit, services.output, context, result);
+  return noted === undefined
+    ? respond(services, context, responder, result)
+    : noted.then(() => respond(services, context, responder, result));
 }
 
 function audited(responder: Responder, context: RequestContext): Responder {

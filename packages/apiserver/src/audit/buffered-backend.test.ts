@@ -142,6 +142,38 @@ test('a stop hands over what waits, then stops what is behind', async () => {
   expect(losses).toEqual([{ plugin: 'buffered', message: 'Error: audit backend shut down', ids: ['late'] }]);
 });
 
+test('a stop does not wait for the throttle, nor for more than is on its way', async () => {
+  const throttle = { throttleEnable: true, throttleQps: 1, throttleBurst: 1, maxBatchSize: 1 };
+  const { batches, put, backend } = buffered(throttle);
+  put('a', 'b', 'c');
+  await settled();
+  expect(batches).toEqual([['a']]);
+  await backend.stop();
+  expect(batches).toEqual([['a'], ['b'], ['c']]);
+});
+
+test('what is on its way is bounded', async () => {
+  const answers: (() => void)[] = [];
+  const { batches, put, backend } = buffered(
+    { bufferSize: 1_000, maxBatchSize: 1 },
+    true,
+    () => new Promise((resolve) => answers.push(() => resolve(true))),
+  );
+  put(...Array.from({ length: 150 }, (_, i) => String(i)));
+  await settled();
+  expect(batches).toHaveLength(100);
+  answers[7]?.();
+  await settled();
+  expect(batches).toHaveLength(101);
+  const stopped = backend.stop();
+  while (batches.length < 150) {
+    for (const answer of answers.splice(0)) answer();
+    await settled();
+  }
+  for (const answer of answers) answer();
+  await stopped;
+});
+
 test('many events pass without piling up', async () => {
   const { batches, put, backend, losses } = buffered({ bufferSize: 5_000, maxBatchSize: 1 }, false);
   const ids = Array.from({ length: 5_000 }, (_, i) => String(i));

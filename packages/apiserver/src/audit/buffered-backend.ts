@@ -8,6 +8,8 @@ import type { AuditEvent } from './audit-event.ts';
 import type { ReportLoss } from './audit-metrics.ts';
 import type { AuditBackend } from './contract.ts';
 
+/** Batches on their way at once: what a slow server at the other end holds up stays in the buffer, which is bounded. */
+const MAX_UNDER_WAY = 100;
 /** Batches handed over before others get their turn. */
 const ROUNDS_PER_TURN = 100;
 
@@ -44,14 +46,22 @@ export function bufferedBackend(options: BufferedBackendOptions): AuditBackend {
   let waiting: AuditEvent[] = [];
   let first = 0;
   let isStopping = false;
-  /** Ends the wait for a batch to fill. */
+  /** Looks whether there is still something to wait for. */
   let wake: (() => void) | undefined;
   const underWay = new Set<Promise<unknown>>();
 
   const count = (): number => waiting.length - first;
 
+  /** Until the time is over, or the server stops. */
   const pause = (milliseconds: number): Promise<void> =>
-    new Promise((resolve) => void clock.setTimeout(resolve, milliseconds));
+    new Promise((resolve) => {
+      const cancel = clock.setTimeout(resolve, milliseconds);
+      wake = () => {
+        if (!isStopping) return;
+        cancel();
+        resolve();
+      };
+    });
 
   /** Until there is a whole batch, or there are some events and none more has come in time. */
   const batchReady = (): Promise<void> =>
@@ -71,7 +81,8 @@ export function bufferedBackend(options: BufferedBackendOptions): AuditBackend {
 
   const handOver = async (): Promise<void> => {
     const delay = bucket?.reserve() ?? 0;
-    if (delay > 0) await pause(delay);
+    if (delay > 0 && !isStopping) await pause(delay);
+    if (underWay.size >= MAX_UNDER_WAY) await Promise.race(underWay);
     const batch = waiting.slice(first, first + maxBatchSize);
     first += batch.length;
     if (first * 2 > waiting.length) {
@@ -110,6 +121,7 @@ export function bufferedBackend(options: BufferedBackendOptions): AuditBackend {
     },
     async stop() {
       isStopping = true;
+      delegate.stopping?.();
       wake?.();
       await running;
       await delegate.stop();

@@ -15,6 +15,8 @@ export interface AuditBackend {
    * whoever asks has to wait; it does not reject.
    */
   process(events: readonly AuditEvent[]): boolean | Promise<boolean>;
+  /** The server is about to stop: what is still handed over has little time. */
+  stopping?(): void;
   /** Stores or sends what is still here; resolves when nothing is left. */
   stop(): Promise<void>;
 }

@@ -87,17 +87,30 @@ function wrappedLog(given: AuditLogOptions, services: AuditorServices, reportLos
   const { path, format } = options;
   let writer: LineWriter;
   try {
-    writer = path === '-' ? standardOutput : new RotatingFile(path, options, services);
+    writer = path === '-' ? standardOutput() : new RotatingFile(path, options, services);
   } catch (error) {
     throw new AuditOptionsError(`ensureLogFile: ${errorMessage(error)}`);
   }
   return wrapped(logBackend(writer, format, reportLoss), options, false, reportLoss);
 }
 
-const standardOutput: LineWriter = {
-  write: (text) => void process.stdout.write(text),
-  close: () => new Promise((resolve) => process.stdout.write('', () => resolve())),
-};
+/** Whoever reads it may go away; then what is written is lost, and not the server. */
+function standardOutput(): LineWriter {
+  const { stdout } = process;
+  let failure: Error | undefined;
+  const onError = (error: Error): void => void (failure = error);
+  stdout.on('error', onError);
+  return {
+    write(text) {
+      if (failure !== undefined) throw failure;
+      stdout.write(text);
+    },
+    async close() {
+      if (failure === undefined) await new Promise<void>((resolve) => stdout.write('', () => resolve()));
+      stdout.off('error', onError);
+    },
+  };
+}
 
 function wrappedWebhook(
   given: AuditWebhookOptions,

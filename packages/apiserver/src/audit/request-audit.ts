@@ -43,9 +43,6 @@ const LATENCY_PREFIX = 'apiserver.latency.k8s.io/';
 
 const NOBODY: authenticationv1.UserInfo = {};
 
-/** What is measured of a slow request. */
-export type AuditedPhase = 'mutating-webhook' | 'validating-webhook';
-
 export class RequestAudit {
   readonly #services: AuditServices;
   readonly #context: RequestContext;
@@ -67,7 +64,8 @@ export class RequestAudit {
   #hasStarted = false;
   #pending: Promise<unknown> | undefined;
   #deprecation: string | undefined;
-  #latencies: Map<AuditedPhase, number> | undefined;
+  /** Milliseconds. */
+  #authenticationTime = 0;
 
   constructor(services: AuditServices, context: RequestContext) {
     this.#services = services;
@@ -110,6 +108,7 @@ export class RequestAudit {
    * has to be refused for that.
    */
   received(): boolean | Promise<boolean> {
+    this.#authenticationTime = this.#services.clock.monotonic() - this.#start;
     if (!this.#begin(this.#context.user)) return true;
     this.#state = 'under way';
     const stored = this.#process('RequestReceived');
@@ -221,12 +220,6 @@ export class RequestAudit {
     this.#deprecation = warning;
   }
 
-  /** Time that was spent on what the server does not do itself; milliseconds. */
-  spent(phase: AuditedPhase, milliseconds: number): void {
-    this.#latencies ??= new Map<AuditedPhase, number>();
-    this.#latencies.set(phase, (this.#latencies.get(phase) ?? 0) + milliseconds);
-  }
-
   #annotateDeprecation(): void {
     if (this.#deprecation === undefined) return;
     this.annotate('k8s.io/deprecated', 'true');
@@ -237,8 +230,7 @@ export class RequestAudit {
   #annotateLatency(): void {
     const total = this.#services.clock.monotonic() - this.#start;
     if (total <= LATENCY_THRESHOLD) return;
-    for (const [phase, time] of this.#latencies ?? [])
-      this.annotate(LATENCY_PREFIX + phase, formatDurationMilliseconds(time));
+    this.annotate(`${LATENCY_PREFIX}authentication`, formatDurationMilliseconds(this.#authenticationTime));
     this.annotate(`${LATENCY_PREFIX}total`, formatDurationMilliseconds(total));
   }
 

@@ -1,7 +1,7 @@
 /**
  * A file that is set aside when it would become too large: `audit.log` becomes `audit-2026-01-31T12-00-00.000.log`. Names,
  * limits and the order of things are those of lumberjack, which upstream writes its audit log with, so that whoever collects
- * such files finds what they expect (docs/adr/0088).
+ * such files finds what they expect (docs/adr/0076).
  *
  * Writing is synchronous: what `write` has returned from is with the operating system.
  */

@@ -146,6 +146,17 @@ describe('a stop', () => {
 });
 
 describe('the whole way', () => {
+  test('a server that hangs does not hold up a stop, however much waits', async () => {
+    const { made, metrics, request } = await auditor({
+      shutdownGrace: 100,
+      batch: { maxBatchSize: 1, throttleEnable: false },
+    });
+    receiver.behaviours.push(...Array.from({ length: 300 }, () => 'hang' as const));
+    for (let i = 0; i < 150; i++) expect(request(String(i)).audit?.received()).toBe(true);
+    await made.stop();
+    expect(await metrics.text()).toContain('apiserver_audit_error_total{plugin="webhook"} 150');
+  });
+
   async function auditor(webhook: Partial<AuditWebhookOptions> = {}) {
     const directory = await mkdtemp(join(tmpdir(), 'k8ts-audit-'));
     cleanUps.push(() => rm(directory, { recursive: true }));

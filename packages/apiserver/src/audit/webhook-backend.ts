@@ -1,5 +1,6 @@
 /** Events as lists that are posted to a server (k8s.io/apiserver/plugin/pkg/audit/webhook). */
-import { realClock, sleep, type Clock, type Random } from '@k8ts/base';
+import { setMaxListeners } from 'node:events';
+import { realClock, type CancelTimer, type Clock, type Random } from '@k8ts/base';
 import { createHttpTransport, retryOnError, type KubeconfigTarget } from '@k8ts/client';
 import { eventJson } from './audit-event.ts';
 import type { ReportLoss } from './audit-metrics.ts';
@@ -35,6 +36,7 @@ export function webhookBackend(options: WebhookBackendOptions): AuditBackend {
   // The path of the server's address is put before it, without a slash at its end.
   const path = /^\/*$/.test(new URL(target.transport.server).pathname) ? '/' : '';
   const stopped = new AbortController();
+  setMaxListeners(0, stopped.signal); // one for each delivery
   const deliveries = new Set<Promise<boolean>>();
 
   const deliver = async (body: string): Promise<void> => {
@@ -43,6 +45,15 @@ export function webhookBackend(options: WebhookBackendOptions): AuditBackend {
       { clock, random, signal, initial: initialBackoff, ...BACKOFF },
       () => true,
       () => transport.request({ method: 'POST', path, body, signal }),
+    );
+  };
+
+  let cancelDeadline: CancelTimer | undefined;
+  const stopping = (): void => {
+    // The server at the other end is in real time, whatever clock the cluster runs on.
+    cancelDeadline ??= realClock.setTimeout(
+      () => stopped.abort(new Error('audit backend shut down')),
+      shutdownGrace,
     );
   };
 
@@ -62,16 +73,11 @@ export function webhookBackend(options: WebhookBackendOptions): AuditBackend {
       deliveries.add(delivery);
       return delivery;
     },
+    stopping,
     async stop() {
-      const enough = new AbortController();
-      // The server at the other end is in real time, whatever clock the cluster runs on.
-      const deadline = sleep(realClock, shutdownGrace, enough.signal).then(
-        () => stopped.abort(new Error('audit backend shut down')),
-        () => undefined,
-      );
+      stopping();
       await Promise.all(deliveries);
-      enough.abort();
-      await deadline;
+      cancelDeadline?.();
       await transport[Symbol.asyncDispose]();
     },
   };
