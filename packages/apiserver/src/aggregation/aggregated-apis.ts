@@ -8,7 +8,7 @@ import { openApiDocument, type ExtensionDocuments } from './openapi/extension-do
 import { mergedSwagger } from './openapi/merge-swagger.ts';
 import { proxy, type ProxyOptions } from './proxy.ts';
 
-/** Discovery's first group, whatever others say (kube-aggregator/pkg/apiserver/handler_discovery.go). */
+/** Always ours, and discovery's first (kube-aggregator/pkg/apiserver/handler_discovery.go). */
 const OWN_GROUP = 'apiregistration.k8s.io';
 
 /**
@@ -39,7 +39,8 @@ export class AggregatedApis implements Aggregation {
     const before = this.#shape();
     const all = this.#objects.list(apiregistrationv1.apiServices);
     this.#apiServices = new Map(all.map((each) => [each.metadata.name, each]));
-    const remote = all.filter(({ spec }) => spec.service !== undefined);
+    // Who could take this group away from us could not be told to give it back.
+    const remote = all.filter(({ spec }) => spec.service !== undefined && spec.group !== OWN_GROUP);
     this.#remote = new Map(remote.map((each) => [keyOf(each), each]));
     for (const known of [this.#discovery, this.#documents])
       for (const name of known.keys())

@@ -9,7 +9,13 @@ import { aggregationHook } from '../post-start/aggregation.ts';
 import { apiServiceStrategy } from '../registry/apiregistration/api-service.ts';
 import type { Strategy } from '../registry/contract.ts';
 import { testAuthority, testCertificate } from '../testing/certificates.ts';
-import { json, startExtensionServer, type ExtensionServer, type Seen } from '../testing/extension-server.ts';
+import {
+  json,
+  startExtensionServer,
+  type Behaviour,
+  type ExtensionServer,
+  type Seen,
+} from '../testing/extension-server.ts';
 import { createTestServer, type TestServer } from '../testing/test-server.ts';
 import { AggregatedApis } from './aggregated-apis.ts';
 import { clusterIpResolver } from './service-resolver.ts';
@@ -340,6 +346,60 @@ describe('requests for the API of another server', () => {
   });
 });
 
+describe('a server that misbehaves', () => {
+  beforeEach(() => register());
+
+  test.each<[string, Behaviour, number | 'broken']>([
+    ['breaks off before it answers', (_, response) => void response.socket?.destroy(), 503],
+    [
+      'breaks off in the middle',
+      (_, response) => {
+        response.writeHead(200, { 'content-length': 100 });
+        response.write('half', () => response.socket?.destroy());
+      },
+      'broken',
+    ],
+    ['speaks another language', (_, response) => void response.socket?.end('SSH-2.0-OpenSSH_9.2\r\n'), 503],
+    [
+      'agrees to what nobody asked for',
+      (_, { socket }) =>
+        void socket?.write('HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: x\r\n\r\n'),
+      503,
+    ],
+    ['has codes of its own', (_, response) => void response.writeHead(999).end(), 999],
+  ])('%s', async (_, behaviour, expected) => {
+    extension.behaviours.set(FLUNDERS, behaviour);
+    const code = await call(FLUNDERS).then(
+      (answer) => answer.code,
+      () => 'broken',
+    );
+    expect(code).toBe(expected);
+    await expect.poll(() => extension.connections.size).toBe(0);
+    extension.behaviours.set(FLUNDERS, json({}));
+    expect((await call(FLUNDERS)).code).toBe(200);
+  });
+
+  test('and never answers is left alone when its client goes', async () => {
+    let asking = (): void => undefined;
+    const asked = new Promise<void>((resolve) => (asking = resolve));
+    extension.behaviours.set(FLUNDERS, () => asking());
+    const abort = new AbortController();
+    const answer = call(FLUNDERS, { signal: abort.signal });
+    await asked;
+    abort.abort();
+    await expect(answer).rejects.toThrow();
+    await expect.poll(() => extension.connections.size).toBe(0);
+    // The same for who asks inside the process.
+    const inside = new AbortController();
+    const again = new Promise<void>((resolve) => (asking = resolve));
+    const request = server.transport.request({ method: 'GET', path: FLUNDERS, signal: inside.signal });
+    await again;
+    inside.abort(new Error('enough'));
+    await expect(request).rejects.toThrow('enough');
+    await expect.poll(() => extension.connections.size).toBe(0);
+  });
+});
+
 /** The last request of a path, without those of the server itself. */
 function asked(path: string): Seen | undefined {
   return extension.seen.findLast(({ url }) => url.split('?')[0] === path);
@@ -433,6 +493,26 @@ describe('an API whose server', () => {
       .poll(async () => (await call('/metrics')).text)
       .not.toContain(`aggregator_unavailable_apiservice{name="${NAME}"}`);
   });
+});
+
+test('the API of APIServices themselves cannot be given away', async () => {
+  const name = 'v1.apiregistration.k8s.io';
+  const service = { namespace: 'wardle', name: 'api' };
+  const spec = { group: 'apiregistration.k8s.io', version: 'v1', service };
+  const created = await send('POST', API_SERVICES, {
+    metadata: { name },
+    spec: { ...spec, groupPriorityMinimum: 1, versionPriority: 1 },
+  });
+  expect(created.code, created.text).toBe(201);
+  await expect
+    .poll(async () => (await call(`${API_SERVICES}/${name}`)).text)
+    .toContain('"reason":"ServiceNotFound"');
+  expect((await call(API_SERVICES)).code).toBe(200);
+  expect((await discovered())[0]).toMatchObject({
+    metadata: { name: 'apiregistration.k8s.io' },
+    versions: [{ freshness: 'Current' }],
+  });
+  expect((await call(`${API_SERVICES}/${name}`, { method: 'DELETE' })).code).toBe(200);
 });
 
 describe('discovery', () => {

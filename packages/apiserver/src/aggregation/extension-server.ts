@@ -104,6 +104,7 @@ function sent(
   return new Promise((resolve, reject) => {
     const request = httpRequest({ path, headers, createConnection: () => connection });
     request.on('error', reject);
+    request.once('upgrade', () => reject(new Error('invalid upgrade response: status code 101')));
     request.once('response', (response) => {
       response.on('error', () => undefined); // who reads it is told
       resolve(response);

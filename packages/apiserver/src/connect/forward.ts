@@ -155,6 +155,7 @@ export async function send(context: RequestContext, target: ForwardTarget): Prom
         resolve(response);
       });
       outgoing.once('error', fail);
+      outgoing.once('upgrade', () => fail(new Error('invalid upgrade response: status code 101')));
       if (body.kind === 'bytes' && carriesBody) body.stream().pipe(outgoing);
       else if (body.kind === 'value' && body.value !== undefined)
         outgoing.end(typeof body.value === 'string' ? body.value : JSON.stringify(body.value));
