@@ -18,7 +18,6 @@ import {
 import type { Transport } from '@k8ts/client';
 import { auditedResponder } from './audit/audited-responder.ts';
 import { auditResult } from './audit/audited-result.ts';
-import type { RequestAudit } from './audit/request-audit.ts';
 import type { UserInfo } from './authentication/contract.ts';
 import { AggregatedDiscovery } from './discovery/aggregated-discovery.ts';
 import { ADJUSTMENT_PERIOD, FlowControl } from './flowcontrol/flow-control.ts';
@@ -41,6 +40,7 @@ import { handleResource } from './registry/resource-handlers.ts';
 import { ResourceRegistry } from './registry/resource-registry.ts';
 import type { RegistryAccess } from './registry/special-subresources.ts';
 import { queryFromText } from './request/query.ts';
+import type { RequestAudit } from './request/request-audit.ts';
 import { RequestContext, type RequestInit } from './request/request-context.ts';
 import { parseRequestInfo } from './request/request-info.ts';
 import type { Result } from './request/result.ts';

@@ -3,9 +3,9 @@ import type { Status } from '@k8ts/apimachinery';
 import { encodeObject, encodeRecord, encodeWholeList, type Output } from '../output/output.ts';
 import { negotiate, type OutputFormat } from '../output/media-types.ts';
 import { isCustom, type ServedResource } from '../registry/served-resource.ts';
+import type { RequestAudit } from '../request/request-audit.ts';
 import type { RequestContext } from '../request/request-context.ts';
 import type { Result } from '../request/result.ts';
-import type { RequestAudit } from './request-audit.ts';
 
 const PLAIN: OutputFormat = { serializer: 'json', transform: 'none', metaVersion: 'v1', pretty: false };
 

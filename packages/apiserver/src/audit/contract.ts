@@ -1,6 +1,6 @@
+import type { RequestAudit } from '../request/request-audit.ts';
 import type { RequestContext } from '../request/request-context.ts';
 import type { AuditEvent } from './audit-event.ts';
-import type { RequestAudit } from './request-audit.ts';
 
 /** Hears of every request of a server. */
 export interface Auditor {

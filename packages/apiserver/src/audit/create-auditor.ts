@@ -19,7 +19,7 @@ import { AuditPolicyError, checkedAuditPolicy, parseAuditPolicy } from './audit-
 import { bufferedBackend } from './buffered-backend.ts';
 import { allStored, type AuditBackend, type Auditor } from './contract.ts';
 import { logBackend, type LineWriter } from './log-backend.ts';
-import { RequestAudit } from './request-audit.ts';
+import { AuditedRequest } from './audited-request.ts';
 import { RotatingFile } from './rotating-file.ts';
 import { truncatingBackend } from './truncating-backend.ts';
 import { webhookBackend } from './webhook-backend.ts';
@@ -58,7 +58,7 @@ export async function createAuditor(
   if (backends.length === 0) return undefined;
   const backend = union(backends);
   const shared = { evaluate: auditPolicyEvaluator(policy), backend, metrics, clock, logger };
-  return { begin: (context) => new RequestAudit(shared, context), stop: () => backend.stop() };
+  return { begin: (context) => new AuditedRequest(shared, context), stop: () => backend.stop() };
 }
 
 async function policyOf(given: string | auditv1.Policy, logger: Logger): Promise<auditv1.Policy> {

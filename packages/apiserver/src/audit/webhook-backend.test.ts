@@ -12,7 +12,7 @@ import { anonymousUser } from '../authentication/well-known-users.ts';
 import type { AuditWebhookOptions } from './audit-options.ts';
 import { createAuditor } from './create-auditor.ts';
 import { auditEvent } from './testing/audit-event.ts';
-import { startAuditReceiver, type AuditReceiver } from './testing/audit-receiver.ts';
+import { startAuditReceiver, type AuditReceiver } from '../testing/audit-receiver.ts';
 import { webhookBackend } from './webhook-backend.ts';
 
 let receiver: AuditReceiver;

@@ -1,10 +1,10 @@
 import type { IncomingHttpHeaders } from 'node:http';
 import type { Readable } from 'node:stream';
 import type { TLSSocket } from 'node:tls';
-import type { RequestAudit } from '../audit/request-audit.ts';
 import type { UserInfo } from '../authentication/contract.ts';
 import type { Classification } from '../flowcontrol/flow-control.ts';
 import type { Query } from './query.ts';
+import type { RequestAudit } from './request-audit.ts';
 import type { RequestInfo } from './request-info.ts';
 
 /** What a request brings along: bytes to be read, or (inside the process) a value. */

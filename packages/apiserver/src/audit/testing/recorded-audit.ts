@@ -4,7 +4,7 @@ import { eventJson, type AuditEvent } from '../audit-event.ts';
 import { createAuditMetrics } from '../audit-metrics.ts';
 import { auditPolicyEvaluator } from '../audit-policy.ts';
 import type { AuditBackend, Auditor } from '../contract.ts';
-import { RequestAudit } from '../request-audit.ts';
+import { AuditedRequest } from '../audited-request.ts';
 
 interface RecordedAudit {
   readonly auditor: Auditor;
@@ -37,7 +37,7 @@ export function recordedAudit(
     logger,
   };
   const recorded: RecordedAudit = {
-    auditor: { begin: (context) => new RequestAudit(services, context) },
+    auditor: { begin: (context) => new AuditedRequest(services, context) },
     events,
     metrics,
     answer: () => true,

@@ -1,11 +1,6 @@
 /**
- * What is to be written of one request, gathered on its way (k8s.io/apiserver/pkg/audit/context.go, request.go and
- * pkg/endpoints/filters/audit.go).
- *
- *     begin → (annotate) → received → annotate, requestObject, responseObject … → started → completed
- *                        ↘ refused → started
- *
- * A request that the policy does not want drops its audit when it is received, and is from then on as without one.
+ * Gathers what is to be written of one request and hands it on, stage by stage (k8s.io/apiserver/pkg/audit/context.go,
+ * request.go and pkg/endpoints/filters/audit.go).
  */
 import type { auditv1, authenticationv1, KubeObject, metav1 } from '@k8ts/api';
 import {
@@ -18,6 +13,7 @@ import {
 import { errorMessage, type Clock, type Logger } from '@k8ts/base';
 import type { Annotate } from '../admission/contract.ts';
 import type { UserInfo } from '../authentication/contract.ts';
+import type { RequestAudit } from '../request/request-audit.ts';
 import type { RequestContext } from '../request/request-context.ts';
 import { isLongRunning } from '../request/time-limit.ts';
 import { auditUser, isAtLeast, type AuditEvent, type AuditLevel, type AuditStage } from './audit-event.ts';
@@ -43,7 +39,7 @@ const LATENCY_PREFIX = 'apiserver.latency.k8s.io/';
 
 const NOBODY: authenticationv1.UserInfo = {};
 
-export class RequestAudit {
+export class AuditedRequest implements RequestAudit {
   readonly #services: AuditServices;
   readonly #context: RequestContext;
   readonly #receivedAt: number;
@@ -74,7 +70,6 @@ export class RequestAudit {
     this.#start = services.clock.monotonic();
   }
 
-  /** The first value stays. */
   annotate(key: string, value: string): void {
     const known = this.#annotations.get(key);
     if (known === undefined) this.#annotations.set(key, value);
@@ -85,7 +80,6 @@ export class RequestAudit {
       });
   }
 
-  /** For admission plugins, whose keys are looked at (k8s.io/apiserver/pkg/admission/attributes.go). */
   readonly annotator: Annotate = (key, value, level = 'Metadata') => {
     if (!this.wants(level)) return;
     const problems =
@@ -98,15 +92,10 @@ export class RequestAudit {
     });
   };
 
-  /** Whether the request's and the response's objects are wanted. */
   wants(level: AuditLevel): boolean {
     return this.#settings !== undefined && isAtLeast(this.#settings.level, level);
   }
 
-  /**
-   * The user is known: the policy is asked and the first stage written. Gives false when it could not be, and the request
-   * has to be refused for that.
-   */
   received(): boolean | Promise<boolean> {
     this.#authenticationTime = this.#services.clock.monotonic() - this.#start;
     if (!this.#begin(this.#context.user)) return true;
@@ -123,10 +112,6 @@ export class RequestAudit {
     return false;
   }
 
-  /**
-   * The request is answered with an error. One that fails before it is `received` has one stage only, and no user; a fault
-   * of the server's own is upstream's panic.
-   */
   failed(error: unknown, status: Status): void {
     if (this.#state === 'begun') {
       if (!this.#begin(undefined)) return;
@@ -147,7 +132,6 @@ export class RequestAudit {
     this.#impersonatedUser = auditUser(user);
   }
 
-  /** What the client sent, decoded, before anything is done with it. */
   requestObject(object: object): void {
     const { metadata } = object as { metadata?: KubeObject['metadata'] };
     if (metadata !== undefined) this.#refer(metadata);
@@ -169,7 +153,6 @@ export class RequestAudit {
     });
   }
 
-  /** `json` is asked only where it is wanted. A Status is noted at every level. */
   responseObject(json: () => string, status?: Status): void {
     if (status !== undefined) {
       const { message, reason, details, code } = status;
@@ -185,7 +168,6 @@ export class RequestAudit {
     if (this.wants('RequestResponse')) this.#responseObject = this.#encoded(json);
   }
 
-  /** The status line is about to be sent. */
   started(code: number): void {
     if (this.#hasStarted || this.#state === 'begun' || this.#state === 'over') return;
     this.#hasStarted = true;
@@ -195,7 +177,6 @@ export class RequestAudit {
     if (isRefused || isLongRunning(this.#context)) this.#after(() => this.#process('ResponseStarted'));
   }
 
-  /** The answer is about to be complete; a promise where that must wait until it is written down. */
   completed(): Promise<unknown> | undefined {
     if (this.#state !== 'under way') return this.#pending;
     this.#annotateDeprecation();
@@ -215,7 +196,6 @@ export class RequestAudit {
     if (typeof outcome !== 'boolean') this.#pending = outcome;
   }
 
-  /** The resource is on its way out; `warning` is what the client is told. */
   deprecated(warning: string): void {
     this.#deprecation = warning;
   }

@@ -2,7 +2,7 @@ import { once } from 'node:events';
 import { createServer } from 'node:https';
 import type { AddressInfo } from 'node:net';
 import type { auditv1 } from '@k8ts/api';
-import { testAuthority, testCertificate } from '../../testing/certificates.ts';
+import { testAuthority, testCertificate } from './certificates.ts';
 
 /** A status code; `hang`: no answer; `break`: the connection breaks; `flood`: an answer without an end. */
 type Behaviour = number | 'hang' | 'break' | 'flood';
