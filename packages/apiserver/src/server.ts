@@ -442,7 +442,7 @@ class Server implements ApiServer {
       const current = context as RequestContext;
       const responder =
         upgrade !== undefined && result.kind === 'watch' && isWebSocketRequest(current)
-          ? audited(webSocketResponder(upgrade.message, upgrade.socket, upgrade.head), current)
+          ? audited(webSocketResponder(upgrade.message, upgrade.socket, upgrade.head), current, 101)
           : given;
       const sent =
         current.audit === undefined
@@ -490,8 +490,8 @@ function respondAudited(
     : noted.then(() => respond(services, context, responder, result));
 }
 
-function audited(responder: Responder, context: RequestContext): Responder {
-  return context.audit === undefined ? responder : auditedResponder(responder, context);
+function audited(responder: Responder, context: RequestContext, sent?: number): Responder {
+  return context.audit === undefined ? responder : auditedResponder(responder, context, sent);
 }
 
 interface Upgrade {

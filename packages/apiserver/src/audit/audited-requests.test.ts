@@ -1,5 +1,7 @@
 /** After k8s.io/apiserver/pkg/endpoints/filters/{audit,authn_audit,request_deadline}_test.go and pkg/endpoints/audit_test.go. */
+import { once } from 'node:events';
 import { afterEach, describe, expect, test } from 'vitest';
+import { WebSocket } from 'ws';
 import { corev1, type auditv1 } from '@k8ts/api';
 import { StatusError, unauthorized } from '@k8ts/apimachinery';
 import { createClient } from '@k8ts/client';
@@ -111,6 +113,15 @@ describe('stages', () => {
     });
     expect((await ask('GET /slow')).code).toBe(504);
     expect(stages()).toEqual(['RequestReceived -', 'ResponseComplete 504']);
+  });
+
+  test('of a watch over a WebSocket, which is a change of protocol', async () => {
+    const { server, recorded, stages } = await audited();
+    const socket = new WebSocket(`${server.url.replace('http', 'ws')}/api/v1/namespaces?watch=true`);
+    await once(socket, 'open');
+    socket.close();
+    await expect.poll(() => recorded.events.length).toBe(3);
+    expect(stages()).toEqual(['RequestReceived -', 'ResponseStarted 101', 'ResponseComplete 101']);
   });
 
   test('a client that goes away in the middle of a watch', async () => {

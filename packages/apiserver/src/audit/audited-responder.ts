@@ -1,14 +1,17 @@
 import type { Responder } from '../http/responder.ts';
 import type { RequestContext } from '../request/request-context.ts';
 
-/** Says when an answer begins, and holds back its end until it has been written down. */
-export function auditedResponder(inner: Responder, context: RequestContext): Responder {
+/**
+ * Says when an answer begins, and holds back its end until it has been written down. `sent` is the status code where that is
+ * not the answer's own: of a change of protocol.
+ */
+export function auditedResponder(inner: Responder, context: RequestContext, sent?: number): Responder {
   return {
     get headersSent() {
       return inner.headersSent;
     },
     start(code, headers) {
-      context.audit?.started(code);
+      context.audit?.started(sent ?? code);
       inner.start(code, headers);
     },
     write: (chunk) => inner.write(chunk),
