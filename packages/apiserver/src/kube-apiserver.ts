@@ -3,43 +3,17 @@ import type { rbacv1 } from '@k8ts/api';
 import { corev1 } from '@k8ts/api';
 import type { Clock, Logger, Metrics, Random } from '@k8ts/base';
 import { Scope, systemRandom } from '@k8ts/base';
-import { selectPlugins, type AdmissionPluginSelection } from './admission/plugin-selection.ts';
-import { alwaysAdmit, alwaysDeny } from './admission/plugins/always-admit-and-deny.ts';
-import { alwaysPullImages } from './admission/plugins/always-pull-images.ts';
-import { certificateApproval } from './admission/plugins/certificate-approval.ts';
-import { certificateSigning } from './admission/plugins/certificate-signing.ts';
-import { certificateSubjectRestriction } from './admission/plugins/certificate-subject-restriction.ts';
-import { clusterTrustBundleAttest } from './admission/plugins/cluster-trust-bundle-attest.ts';
-import { defaultIngressClass } from './admission/plugins/default-ingress-class.ts';
-import { defaultStorageClass } from './admission/plugins/default-storage-class.ts';
-import { defaultTolerationSeconds } from './admission/plugins/default-toleration-seconds.ts';
-import { denyServiceExternalIps } from './admission/plugins/deny-service-external-ips.ts';
-import { extendedResourceToleration } from './admission/plugins/extended-resource-toleration.ts';
-import { limitPodHardAntiAffinityTopology } from './admission/plugins/limit-pod-hard-anti-affinity-topology.ts';
-import { limitRanger } from './admission/plugins/limit-ranger.ts';
-import { namespaceAutoProvision } from './admission/plugins/namespace-auto-provision.ts';
-import { namespaceExists } from './admission/plugins/namespace-exists.ts';
-import { namespaceLifecycle } from './admission/plugins/namespace-lifecycle.ts';
-import { nodeRestriction } from './admission/plugins/node-restriction.ts';
-import { ownerReferencesPermissionEnforcement } from './admission/plugins/owner-references-permission-enforcement.ts';
-import { persistentVolumeClaimResize } from './admission/plugins/persistent-volume-claim-resize.ts';
-import { podNodeSelector } from './admission/plugins/pod-node-selector.ts';
-import { podSecurity } from './admission/plugins/pod-security/pod-security.ts';
-import { podTolerationRestriction } from './admission/plugins/pod-toleration-restriction.ts';
-import { podTopologyLabels } from './admission/plugins/pod-topology-labels.ts';
-import { priority } from './admission/plugins/priority.ts';
-import { rbacEscalation } from './admission/plugins/rbac-escalation.ts';
-import { runtimeClass } from './admission/plugins/runtime-class.ts';
-import { serviceAccount } from './admission/plugins/service-account.ts';
-import { storageObjectInUseProtection } from './admission/plugins/storage-object-in-use-protection.ts';
-import { taintNodesByCondition } from './admission/plugins/taint-nodes-by-condition.ts';
-import { mutatingAdmissionPolicy } from './admission/policies/mutating-admission-policy.ts';
-import { validatingAdmissionPolicy } from './admission/policies/validating-admission-policy.ts';
-import { resourceQuota } from './admission/resource-quota/resource-quota.ts';
+import { admissionPlugins } from './admission/admission-plugins.ts';
+import {
+  readAdmissionConfiguration,
+  type AdmissionConfigurations,
+} from './admission/configuration/read-configuration.ts';
+import type { AdmissionPluginSelection } from './admission/plugin-selection.ts';
 import { createWebhookClient, type WebhookClient } from './admission/webhooks/webhook-client.ts';
-import { mutatingWebhooks, validatingWebhooks } from './admission/webhooks/webhooks.ts';
 import type { AuditOptions } from './audit/audit-options.ts';
 import type { StoppableAuditor } from './audit/create-auditor.ts';
+import type { AuthenticationOptions } from './authentication/configuration/options.ts';
+import type { TokenAuthentication } from './authentication/configuration/token-authentication.ts';
 import type { Authenticator, TokenAuthenticator } from './authentication/contract.ts';
 import { bearerTokenAuthenticator } from './authentication/plugins/bearer-token.ts';
 import {
@@ -47,6 +21,7 @@ import {
   type RequestHeaderOptions,
 } from './authentication/plugins/request-header.ts';
 import { x509Authenticator } from './authentication/plugins/x509.ts';
+import { audienceAgnostic } from './authentication/token-chain.ts';
 import {
   createAuthorizerChain,
   type AuthorizerChain,
@@ -91,7 +66,6 @@ import type { ServiceAccountTokens } from './service-accounts/service-account-to
 import { tokenRequestHandler } from './service-accounts/token-request.ts';
 import { createTokenSignatures } from './service-accounts/token-signatures.ts';
 import type { TokenKeys } from './service-accounts/token-signatures.ts';
-import { createAuthorize } from './steps/authorize.ts';
 
 /** What a cluster's operator decides; the rest is Kubernetes' default. */
 export interface KubeApiServerOptions extends Pick<
@@ -105,6 +79,8 @@ export interface KubeApiServerOptions extends Pick<
   | 'stages'
   | 'freeze'
   | 'healthChecks'
+  | 'inFlight'
+  | 'requestTimeout'
   | 'docs'
 > {
   readonly clock: Clock;
@@ -135,8 +111,12 @@ export interface KubeApiServerOptions extends Pick<
   readonly aggregator?: AggregatorOptions;
   /** `--enable-admission-plugins`, `--disable-admission-plugins`. */
   readonly admissionPlugins?: AdmissionPluginSelection;
+  /** `--admission-control-config-file`. Rejects with ConfigurationError. */
+  readonly admissionConfigurationFile?: string;
   /** What is to be written of requests (`--audit-*`); absent: nothing. Rejects with AuditOptionsError. */
   readonly audit?: AuditOptions;
+  /** How else users show who they are. Rejects with ConfigurationError. */
+  readonly authentication?: AuthenticationOptions;
   /** Who may do what. Default: what nodes need and RBAC allows. Rejects with ConfigurationError. */
   readonly authorization?: AuthorizationOptions;
   /** The rules of the controllers' accounts. */
@@ -172,11 +152,12 @@ export async function createKubeApiServer(options: KubeApiServerOptions): Promis
   let tokens: IssuedTokens | undefined;
   let webhookClient: WebhookClient | undefined;
   const auditor = options.audit === undefined ? undefined : await openAuditor(options.audit, options);
+  const audiences = options.authentication?.apiAudiences ?? [issuer];
   const own = new Scope();
   const created = createApiServer(async (objects) => {
     tokens = {
       bound: createServiceAccountTokens({ issuer, signatures, clock, objects }),
-      legacy: createLegacyTokens({ signatures, audiences: [issuer], objects }),
+      legacy: createLegacyTokens({ signatures, audiences, objects }),
     };
     webhookClient = createWebhookClient(objects);
     const registry = (): Promise<RegistryAccess> => created.then((ready) => ready.registry);
@@ -190,7 +171,12 @@ export async function createKubeApiServer(options: KubeApiServerOptions): Promis
         serverId: apiServerId(),
       }),
     );
-    const access = { authorizer, rbac };
+    const tokenAuthentication = await openTokenAuthentication(options, objects, audiences);
+    if (tokenAuthentication !== undefined) own.use(tokenAuthentication);
+    const { admissionConfigurationFile: file } = options;
+    const configurations: AdmissionConfigurations =
+      file === undefined ? new Map() : await readAdmissionConfiguration(file);
+    const access = { authorizer, rbac, audiences, tokenAuthentication, configurations };
     const assembled = assemble(options, objects, registry, tokens, random, webhookClient, access);
     return auditor === undefined ? assembled : { ...assembled, auditor };
   });
@@ -220,6 +206,38 @@ async function openAuditor(
   return createAuditor(audit, { clock, random, logger, metrics });
 }
 
+/** Read when it is asked for: most servers do without. */
+async function openTokenAuthentication(
+  options: KubeApiServerOptions,
+  objects: ObjectReader,
+  audiences: readonly string[],
+): Promise<TokenAuthentication | undefined> {
+  const { authentication, authorization, issuer } = options;
+  // Where everybody may do everything, somebody must at least be known.
+  const isOpen = authorization?.modes?.includes('AlwaysAllow') === true;
+  if (authentication === undefined && !isOpen) return undefined;
+  const { createTokenAuthentication } =
+    await import('./authentication/configuration/token-authentication.ts');
+  return createTokenAuthentication({
+    ...options,
+    options: authentication ?? {},
+    isOpen,
+    audiences,
+    issuers: [issuer],
+    objects,
+    serverId: apiServerId(),
+  });
+}
+
+interface Access {
+  readonly authorizer: AuthorizerChain;
+  readonly rbac: RbacAuthorizer;
+  /** Of the API server. */
+  readonly audiences: readonly string[];
+  readonly tokenAuthentication: TokenAuthentication | undefined;
+  readonly configurations: AdmissionConfigurations;
+}
+
 function assemble(
   options: KubeApiServerOptions,
   objects: ObjectReader,
@@ -227,11 +245,15 @@ function assemble(
   tokens: IssuedTokens,
   random: Random,
   client: WebhookClient,
-  { authorizer, rbac }: { readonly authorizer: AuthorizerChain; readonly rbac: RbacAuthorizer },
+  { authorizer, rbac, audiences, tokenAuthentication, configurations }: Access,
 ): ApiServerOptions {
-  const audiences = [options.issuer];
   const serviceNetwork = options.serviceNetwork ?? DEFAULT_SERVICE_NETWORK;
-  const allTokens = [tokens.bound, tokens.legacy, ...(options.tokens ?? [])];
+  const allTokens = [
+    ...(options.tokens ?? []).map((each) => audienceAgnostic(audiences, each)),
+    tokens.legacy,
+    tokens.bound,
+    ...(tokenAuthentication?.authenticators ?? []),
+  ];
   const { tls, requestHeader } = options;
   const authenticators: readonly Authenticator[] = [
     ...(requestHeader === undefined ? [] : [requestHeaderAuthenticator(requestHeader)]),
@@ -239,8 +261,6 @@ function assemble(
     bearerTokenAuthenticator({ tokens: allTokens, audiences }),
   ];
   const authorizers = [authorizer];
-  const authorize = createAuthorize(authorizers);
-  const webhooks = { objects, client, logger: options.logger, authorize };
   const { proxyClient, endpointRouting = false, rejectRedirects = true } = options.aggregator ?? {};
   let ownPort: number | undefined;
   const ownHost = options.host === undefined || options.host === '0.0.0.0' ? '127.0.0.1' : options.host;
@@ -258,47 +278,21 @@ function assemble(
     ...(tls === undefined || clientCa === '' ? {} : { tls: { ...tls, clientCa } }),
     random,
     authenticators,
+    ...(tokenAuthentication === undefined ? {} : { anonymous: tokenAuthentication.anonymous }),
     authorizers,
-    admission: selectPlugins(
-      [
-        rbacEscalation({ objects, rbac, authorizers }),
-        alwaysAdmit(),
-        namespaceAutoProvision({ objects, registry }),
-        namespaceLifecycle(objects),
-        namespaceExists(objects),
-        limitPodHardAntiAffinityTopology(),
-        limitRanger(objects),
-        serviceAccount(objects, random),
-        nodeRestriction(objects),
-        taintNodesByCondition(),
-        alwaysPullImages(),
-        podSecurity({ objects, metrics: options.metrics }),
-        podNodeSelector(objects),
-        priority(objects),
-        defaultTolerationSeconds(),
-        podTolerationRestriction(objects),
-        extendedResourceToleration(),
-        defaultStorageClass(objects),
-        storageObjectInUseProtection(),
-        ownerReferencesPermissionEnforcement({ objects, authorizers }),
-        persistentVolumeClaimResize(objects),
-        runtimeClass(objects),
-        certificateApproval(authorizers),
-        certificateSigning(authorizers),
-        clusterTrustBundleAttest(authorizers),
-        certificateSubjectRestriction(),
-        defaultIngressClass(objects),
-        denyServiceExternalIps(),
-        podTopologyLabels(objects),
-        mutatingAdmissionPolicy({ objects, authorize }),
-        mutatingWebhooks(webhooks),
-        validatingAdmissionPolicy({ objects, authorize }),
-        validatingWebhooks(webhooks),
-        resourceQuota({ objects, registry, clock: options.clock }),
-        alwaysDeny(),
-      ],
-      options.admissionPlugins,
-    ),
+    admission: admissionPlugins({
+      objects,
+      registry,
+      authorizers,
+      rbac,
+      webhookClient: client,
+      configurations,
+      selection: options.admissionPlugins ?? {},
+      clock: options.clock,
+      random,
+      logger: options.logger,
+      metrics: options.metrics,
+    }),
     strategies: builtinStrategies({ serviceNetwork }),
     specialHandlers: [
       ...builtinSpecialHandlers,

@@ -24,8 +24,8 @@ export interface ApiServerOptions {
 
   /** In order. None: everybody is anonymous. */
   readonly authenticators?: readonly Authenticator[];
-  /** Requests without credentials are `system:anonymous`. Default true. */
-  readonly anonymous?: boolean;
+  /** Requests without credentials are `system:anonymous`; a list: those for these paths. Default true. */
+  readonly anonymous?: boolean | readonly string[];
   /** In order; the first that allows or denies decides. None: nobody may do anything. */
   readonly authorizers?: readonly Authorizer[];
   /** In order. */

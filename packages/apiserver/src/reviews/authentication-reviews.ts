@@ -2,6 +2,7 @@ import type { authenticationv1, Draft } from '@k8ts/api';
 import { badRequest, formatTime } from '@k8ts/apimachinery';
 import { errorMessage } from '@k8ts/base';
 import type { TokenAuthenticator, UserInfo } from '../authentication/contract.ts';
+import { unionToken } from '../authentication/token-chain.ts';
 import { authenticateToken } from '../authentication/plugins/bearer-token.ts';
 import { objectResult } from '../request/result.ts';
 import type { SpecialHandler } from '../registry/special-subresources.ts';
@@ -11,6 +12,7 @@ export function authenticationReviewHandlers(options: {
   readonly tokens: readonly TokenAuthenticator[];
   readonly audiences: readonly string[];
 }): readonly SpecialHandler[] {
+  const union = unionToken(options.tokens);
   return [
     {
       group: 'authentication.k8s.io',
@@ -21,7 +23,11 @@ export function authenticationReviewHandlers(options: {
         const token = body.spec.token ?? '';
         if (token === '') throw badRequest('token is required for TokenReview in authentication');
         const audiences = body.spec.audiences ?? [];
-        const status = await reviewToken(options, token, audiences);
+        const status = await reviewToken(
+          union,
+          token,
+          audiences.length === 0 ? options.audiences : audiences,
+        );
         return objectResult(
           { kind: 'TokenReview', apiVersion: 'authentication.k8s.io/v1', ...body, status },
           201,
@@ -48,16 +54,12 @@ export function authenticationReviewHandlers(options: {
 }
 
 async function reviewToken(
-  options: { readonly tokens: readonly TokenAuthenticator[]; readonly audiences: readonly string[] },
+  tokens: TokenAuthenticator,
   token: string,
-  wanted: readonly string[],
+  audiences: readonly string[],
 ): Promise<authenticationv1.TokenReviewStatus> {
   try {
-    const accepted = await authenticateToken(
-      options.tokens,
-      token,
-      wanted.length === 0 ? options.audiences : wanted,
-    );
+    const accepted = await authenticateToken(tokens, token, audiences);
     return {
       authenticated: true,
       user: wireUser(accepted.user),

@@ -6,9 +6,15 @@ import type { RequestContext } from '../request/request-context.ts';
 
 /**
  * Asks the authenticators in their order. One that refuses does not keep the next from accepting; if none accepts, its
- * error answers. A request that nobody knows is anonymous, where that is allowed, else 401.
+ * error answers. A request that nobody knows is anonymous, where that is allowed (`anonymous`; a list: for these
+ * paths), else 401.
  */
-export function authenticateStep(authenticators: readonly Authenticator[], anonymous: boolean): PipelineStep {
+export function authenticateStep(
+  authenticators: readonly Authenticator[],
+  anonymous: boolean | readonly string[],
+): PipelineStep {
+  const isAnonymousAllowed = (path: string): boolean =>
+    typeof anonymous === 'boolean' ? anonymous : anonymous.includes(path);
   const accept = (context: RequestContext, { user, annotations }: Authentication): void => {
     context.user = user;
     if (annotations !== undefined && context.audit !== undefined)
@@ -35,7 +41,7 @@ export function authenticateStep(authenticators: readonly Authenticator[], anony
       }
     }
     if (refused !== undefined) throw refused as Error;
-    if (!anonymous) throw unauthorized();
+    if (!isAnonymousAllowed(context.path)) throw unauthorized();
     context.user = anonymousUser;
   };
 

@@ -1,5 +1,6 @@
-import { unauthorized } from '@k8ts/apimachinery';
+import { StatusError, unauthorized } from '@k8ts/apimachinery';
 import type { Authentication, Authenticator, Credentials, TokenAuthenticator } from '../contract.ts';
+import { unionToken } from '../token-chain.ts';
 import { withAuthenticatedGroup } from '../well-known-users.ts';
 
 export interface BearerTokenOptions {
@@ -16,12 +17,22 @@ const MAX_TOKEN_LENGTH = 64 * 1024;
 
 /** Takes the token from `Authorization: Bearer …` or the WebSocket subprotocols, and asks the token authenticators. */
 export function bearerTokenAuthenticator({ tokens, audiences }: BearerTokenOptions): Authenticator {
+  const union = unionToken(tokens);
+  // What is wrong with a token is not for everybody to know.
+  const refuse = (error: unknown): never => {
+    throw error instanceof StatusError ? error : unauthorized();
+  };
   return {
     name: 'bearer-token',
     authenticate(credentials) {
       const token = tokenOf(credentials);
       if (token === undefined) return undefined;
-      return authenticateToken(tokens, token, audiences);
+      try {
+        const answer = authenticateToken(union, token, audiences);
+        return answer instanceof Promise ? answer.catch(refuse) : answer;
+      } catch (error) {
+        return refuse(error);
+      }
     },
   };
 }
@@ -45,30 +56,21 @@ function tokenOf({ headers }: Credentials): string | undefined {
   return undefined;
 }
 
-/** Throws `unauthorized()` when none of the authenticators accepts the token. */
+/** Throws an Error that says what is wrong with the token when none of the authenticators accepts it. */
 export function authenticateToken(
-  tokens: readonly TokenAuthenticator[],
+  tokens: TokenAuthenticator,
   token: string,
   audiences: readonly string[],
 ): Authentication | Promise<Authentication> {
-  if (token.length > MAX_TOKEN_LENGTH) throw unauthorized();
-  const ask = (index: number): Authentication | Promise<Authentication> => {
-    const authenticator = tokens[index];
-    if (authenticator === undefined) throw unauthorized();
-    let answer: ReturnType<TokenAuthenticator['authenticateToken']>;
-    try {
-      answer = authenticator.authenticateToken(token, audiences);
-    } catch {
-      return ask(index + 1);
-    }
-    if (answer instanceof Promise)
-      return answer.catch(() => undefined).then((accepted) => (accepted ? finish(accepted) : ask(index + 1)));
-    return answer === undefined ? ask(index + 1) : finish(answer);
-  };
-  return ask(0);
+  if (token.length > MAX_TOKEN_LENGTH) throw new Error(INVALID_TOKEN);
+  const answer = tokens.authenticateToken(token, audiences);
+  return answer instanceof Promise ? answer.then(accepted) : accepted(answer);
 }
 
-function finish(authentication: Authentication): Authentication {
+const INVALID_TOKEN = 'invalid bearer token';
+
+function accepted(authentication: Authentication | undefined): Authentication {
+  if (authentication === undefined) throw new Error(INVALID_TOKEN);
   const user = withAuthenticatedGroup(authentication.user);
   return user === authentication.user ? authentication : { ...authentication, user };
 }
