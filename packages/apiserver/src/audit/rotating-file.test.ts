@@ -183,6 +183,16 @@ test('a directory that cannot be written to is an error at once, and later one t
   expect(losses.at(-1)).toBe('log 1 Error: audit backend shut down');
 });
 
+test.skipIf(process.platform !== 'linux')('a full disk is said to be one [Linux has /dev/full]', async () => {
+  const losses: string[] = [];
+  const backend = logBackend(open({ maxSize: 0 }, '/dev/full'), 'json', (_, error) =>
+    losses.push(String(error)),
+  );
+  expect(backend.process([auditEvent({})])).toBe(false);
+  expect(losses).toEqual([expect.stringContaining('ENOSPC')]);
+  await backend.stop();
+});
+
 test('lines of both formats', async () => {
   for (const format of ['json', 'legacy'] as const) {
     const path = join(directory, `${format}.log`);
