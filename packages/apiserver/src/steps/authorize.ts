@@ -1,4 +1,4 @@
-import { aggregateText, forbidden, goQuote, internalError } from '@k8ts/apimachinery';
+import { aggregateText, forbidden, goQuote, internalError, type StatusError } from '@k8ts/apimachinery';
 import { errorMessage } from '@k8ts/base';
 import type { UserInfo } from '../authentication/contract.ts';
 import type { AuthorizationAttributes, Authorizer, Decision } from '../authorization/contract.ts';
@@ -121,11 +121,16 @@ const REASON = 'authorization.k8s.io/reason';
 export function check(attributes: AuthorizationAttributes, decision: Decision): void {
   if (decision.verdict === 'allow') return;
   if (decision.error !== undefined) throw internalError(decision.error);
+  throw forbiddenRequest(attributes, decision.reason);
+}
+
+/** 403 in upstream's words. `reason` may be empty. */
+export function forbiddenRequest(attributes: AuthorizationAttributes, reason: string): StatusError {
   const message = forbiddenMessage(attributes);
-  throw forbidden(
+  return forbidden(
     { group: attributes.apiGroup, resource: attributes.resource },
     attributes.name,
-    decision.reason === '' ? message : `${message}: ${decision.reason}`,
+    reason === '' ? message : `${message}: ${reason}`,
   );
 }
 

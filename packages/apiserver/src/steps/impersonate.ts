@@ -1,118 +1,96 @@
+import type { IncomingHttpHeaders } from 'node:http';
 import { badRequest } from '@k8ts/apimachinery';
 import type { UserInfo } from '../authentication/contract.ts';
 import type { AuthorizationAttributes, Decision } from '../authorization/contract.ts';
 import type { PipelineStep } from '../request-pipeline.ts';
 import type { RequestContext } from '../request/request-context.ts';
-import { check } from './authorize.ts';
+import { attributesOf } from './authorize.ts';
+import { impersonatedUser } from './impersonation-modes.ts';
 
+const USER = 'impersonate-user';
+const GROUP = 'impersonate-group';
+const UID = 'impersonate-uid';
 const EXTRA_PREFIX = 'impersonate-extra-';
-const SERVICE_ACCOUNT = 'system:serviceaccount:';
 
-/** `Impersonate-*` headers (kubectl --as): each part of the wanted identity needs the `impersonate` permission of its own. */
+/** `Impersonate-*` headers (kubectl --as): the request goes on as somebody else, if who asks may do that. */
 export function impersonateStep(
   authorize: (attributes: AuthorizationAttributes) => Decision | Promise<Decision>,
 ): PipelineStep {
+  const modes: Parameters<typeof impersonatedUser>[3] = new Map();
+  const impersonate = async (context: RequestContext): Promise<void> => {
+    const wanted = wantedUser(context);
+    // They are done with: a server that the request is passed on to must not follow them once more.
+    const { headers } = context;
+    for (const header of Object.keys(headers)) if (header.startsWith('impersonate-')) delete headers[header];
+    if (wanted === undefined) return;
+    const { user } = await impersonatedUser(wanted, attributesOf(context), authorize, modes);
+    context.impersonator = context.user;
+    context.user = user;
+    context.audit?.impersonated(user);
+  };
   return {
     name: 'impersonate',
     run(context) {
       const { headers } = context;
-      if (headers['impersonate-user'] === undefined && !asksWithoutUser(context)) return;
-      return impersonate(context, authorize);
+      if (headers[USER] === undefined && !asksWithoutUser(headers)) return;
+      return impersonate(context);
     },
   };
 }
 
-function asksWithoutUser({ headers }: RequestContext): boolean {
-  if (headers['impersonate-group'] !== undefined || headers['impersonate-uid'] !== undefined) return true;
+function asksWithoutUser(headers: IncomingHttpHeaders): boolean {
+  if (headers[GROUP] !== undefined || headers[UID] !== undefined) return true;
   for (const name in headers) if (name.startsWith(EXTRA_PREFIX)) return true;
   return false;
 }
 
-async function impersonate(
-  context: RequestContext,
-  authorize: (attributes: AuthorizationAttributes) => Decision | Promise<Decision>,
-): Promise<void> {
-  const { headers } = context;
-  const name = single(headers['impersonate-user']);
-  const groups = values(headers['impersonate-group']);
-  const uid = single(headers['impersonate-uid']) ?? '';
-  const extra: Record<string, readonly string[]> = {};
+/** As the headers say it, nothing added. Undefined where they are all empty. */
+function wantedUser({ headers, init }: RequestContext): UserInfo | undefined {
+  const name = valuesOf(USER, headers, init.rawHeaders)[0] ?? '';
+  const uid = valuesOf(UID, headers, init.rawHeaders)[0] ?? '';
+  const groups = valuesOf(GROUP, headers, init.rawHeaders);
+  const found = new Map<string, readonly string[]>();
   for (const header in headers) {
     if (!header.startsWith(EXTRA_PREFIX)) continue;
-    extra[unescaped(header.slice(EXTRA_PREFIX.length))] = values(headers[header]);
+    const key = unescaped(header.slice(EXTRA_PREFIX.length));
+    // Two headers may be one key, written with and without escapes.
+    found.set(key, [...(found.get(key) ?? []), ...valuesOf(header, headers, init.rawHeaders)]);
   }
-  if (name === undefined || name === '')
-    throw badRequest('requested impersonation of groups, uid or extra without impersonating a user');
-
-  const ask = async (
-    group: string,
-    resource: string,
-    target: string,
-    namespace = '',
-    subresource = '',
-  ): Promise<void> => {
-    const attributes: AuthorizationAttributes = {
-      user: context.user,
-      verb: 'impersonate',
-      isResourceRequest: true,
-      apiGroup: group,
-      apiVersion: group === '' ? '' : 'v1',
-      resource,
-      subresource,
-      namespace,
-      name: target,
-      path: '',
-    };
-    check(attributes, await authorize(attributes));
-  };
-
-  const account = serviceAccount(name);
-  if (account === undefined) await ask('', 'users', name);
-  else await ask('', 'serviceaccounts', account.name, account.namespace);
-  for (const group of groups) await ask('', 'groups', group);
-  if (uid !== '') await ask('authentication.k8s.io', 'uids', uid);
-  for (const [key, wanted] of Object.entries(extra))
-    for (const value of wanted) await ask('authentication.k8s.io', 'userextras', value, '', key);
-
-  context.impersonator = context.user;
-  context.user = identity(name, uid, groups, extra, account);
-  context.audit?.impersonated(context.user);
-  // They are done with: a server that the request is passed on to must not follow them once more.
-  for (const header of Object.keys(headers)) if (header.startsWith('impersonate-')) delete headers[header];
+  const extra = Object.fromEntries(found);
+  if (name !== '') return { name, uid, groups, extra };
+  if (uid === '' && groups.length === 0 && Object.keys(extra).length === 0) return undefined;
+  throw badRequest(
+    `requested &user.DefaultInfo{Name:"", UID:${JSON.stringify(uid)}, Groups:${goList(groups)}, Extra:${goMap(extra)}} without impersonating a user name`,
+  );
 }
 
-function identity(
+/** Node joins repeated headers with a comma, which a group may hold; as they came, they are apart. */
+function valuesOf(
   name: string,
-  uid: string,
-  wanted: readonly string[],
-  extra: Readonly<Record<string, readonly string[]>>,
-  account: { readonly namespace: string } | undefined,
-): UserInfo {
-  let groups = wanted;
-  if (groups.length === 0 && account !== undefined)
-    groups = ['system:serviceaccounts', `system:serviceaccounts:${account.namespace}`];
-  if (name === 'system:anonymous') {
-    if (!groups.includes('system:unauthenticated')) groups = [...groups, 'system:unauthenticated'];
-  } else if (!groups.includes('system:authenticated') && !groups.includes('system:unauthenticated'))
-    groups = [...groups, 'system:authenticated'];
-  return { name, uid, groups, extra };
+  headers: IncomingHttpHeaders,
+  rawHeaders: readonly string[] | undefined,
+): readonly string[] {
+  if (rawHeaders === undefined) {
+    const value = headers[name];
+    return value === undefined ? [] : [value].flat();
+  }
+  const found: string[] = [];
+  for (let at = 0; at + 1 < rawHeaders.length; at += 2)
+    if ((rawHeaders[at] as string).toLowerCase() === name) found.push(rawHeaders[at + 1] as string);
+  return found;
 }
 
-function serviceAccount(name: string): { readonly namespace: string; readonly name: string } | undefined {
-  if (!name.startsWith(SERVICE_ACCOUNT)) return undefined;
-  const [namespace, account, ...rest] = name.slice(SERVICE_ACCOUNT.length).split(':');
-  if (!namespace || !account || rest.length > 0) return undefined;
-  return { namespace, name: account };
+function goList(texts: readonly string[]): string {
+  return texts.length === 0
+    ? '[]string(nil)'
+    : `[]string{${texts.map((text) => JSON.stringify(text)).join(', ')}}`;
 }
 
-function single(header: string | readonly string[] | undefined): string | undefined {
-  return typeof header === 'string' ? header : header?.[0];
-}
-
-/** Node joins repeated headers of other names with a comma and a space; groups hold neither. */
-function values(header: string | readonly string[] | undefined): string[] {
-  if (header === undefined) return [];
-  return typeof header === 'string' ? header.split(', ') : [...header];
+function goMap(extra: Readonly<Record<string, readonly string[]>>): string {
+  const entries = Object.entries(extra);
+  return entries.length === 0
+    ? 'map[string][]string(nil)'
+    : `map[string][]string{${entries.map(([key, values]) => `${JSON.stringify(key)}:${goList(values)}`).join(', ')}}`;
 }
 
 function unescaped(key: string): string {
