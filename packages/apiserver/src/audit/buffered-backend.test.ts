@@ -119,6 +119,19 @@ test('what finds the buffer full is lost, and said to be', async () => {
   expect(batches).toEqual([['a', 'b']]);
 });
 
+test('a batch that would not fit into the buffer leaves when that is full', async () => {
+  const { losses, put, batches } = buffered({ bufferSize: 2, maxBatchSize: 100, maxBatchWait: 60_000 });
+  for (const id of ['a', 'b', 'c', 'd']) {
+    put(id);
+    await settled();
+  }
+  expect(batches).toEqual([
+    ['a', 'b'],
+    ['c', 'd'],
+  ]);
+  expect(losses).toEqual([]);
+});
+
 test('there is room again once a batch has left', async () => {
   const { losses, put, batches } = buffered({ bufferSize: 2, maxBatchSize: 2 });
   for (let round = 0; round < 5; round++) {

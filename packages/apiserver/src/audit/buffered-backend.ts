@@ -39,6 +39,7 @@ export interface BufferedBackendOptions {
 export function bufferedBackend(options: BufferedBackendOptions): AuditBackend {
   const { delegate, batching, concurrent, clock, reportLoss } = options;
   const { bufferSize, maxBatchSize, maxBatchWait } = batching;
+  const wholeBatch = Math.min(maxBatchSize, bufferSize);
   const bucket = batching.throttleEnable
     ? new TokenBucket(clock, batching.throttleQps, batching.throttleBurst)
     : undefined;
@@ -73,7 +74,7 @@ export function bufferedBackend(options: BufferedBackendOptions): AuditBackend {
         resolve();
       };
       wake = () => {
-        if (isStopping || count() >= maxBatchSize) done();
+        if (isStopping || count() >= wholeBatch) done();
         else if (count() > 0) cancelTimer ??= clock.setTimeout(done, maxBatchWait);
       };
       wake();

@@ -91,6 +91,15 @@ describe('a list of events', () => {
     expect(losses).toEqual([]);
   });
 
+  test('is sent in parts when it is very long', async () => {
+    const requestObject = JSON.stringify('x'.repeat(12 * 1024 * 1024));
+    const { made } = await backend();
+    const events = ['a', 'b', 'c', 'd'].map((auditID) => auditEvent({ auditID, requestObject }));
+    expect(await made.process(events)).toBe(true);
+    await made.stop();
+    expect(sent().sort()).toEqual(['a,b', 'c,d']);
+  });
+
   test('is lost after five attempts', async () => {
     receiver.behaviours.push(500, 500, 500, 500, 500);
     const { made, losses } = await backend();

@@ -4,7 +4,7 @@ import { realClock, type CancelTimer, type Clock, type Random } from '@k8ts/base
 import { createHttpTransport, retryOnError, type KubeconfigTarget } from '@k8ts/client';
 import { eventJson } from './audit-event.ts';
 import type { ReportLoss } from './audit-metrics.ts';
-import type { AuditBackend } from './contract.ts';
+import { allStored, type AuditBackend } from './contract.ts';
 
 export interface WebhookBackendOptions {
   readonly target: KubeconfigTarget;
@@ -22,6 +22,8 @@ export interface WebhookBackendOptions {
 
 /** As upstream's webhooks in general (apiserver/pkg/util/webhook). */
 const BACKOFF = { steps: 5, factor: 1.5, jitter: 0.2 };
+/** Characters. A longer list is sent in parts: its text would not fit into a string in the end. */
+const MAX_LIST_LENGTH = 32 * 1024 * 1024;
 /** Nobody reads what the server answers. */
 const MAX_ANSWER_BYTES = 1024 * 1024;
 
@@ -59,8 +61,12 @@ export function webhookBackend(options: WebhookBackendOptions): AuditBackend {
 
   return {
     process(events) {
-      const items = events.map((event) => eventJson(event, true)).join(',');
-      const body = `{"kind":"EventList","apiVersion":"audit.k8s.io/v1","metadata":{},"items":[${items}]}\n`;
+      const items = events.map((event) => eventJson(event, true));
+      if (events.length > 1 && items.reduce((sum, { length }) => sum + length, 0) > MAX_LIST_LENGTH) {
+        const half = events.length >> 1;
+        return allStored([this.process(events.slice(0, half)), this.process(events.slice(half))]);
+      }
+      const body = `{"kind":"EventList","apiVersion":"audit.k8s.io/v1","metadata":{},"items":[${items.join(',')}]}\n`;
       const delivery: Promise<boolean> = deliver(body)
         .then(
           () => true,
