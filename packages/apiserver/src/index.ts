@@ -18,6 +18,7 @@ export type * from './admission/contract.ts';
 export { AdmissionPluginError } from './admission/plugin-selection.ts';
 export type { AdmissionPluginSelection } from './admission/plugin-selection.ts';
 export { AuditOptionsError } from './audit/audit-options.ts';
+export { ConfigurationError } from './configuration/decode-configuration.ts';
 export type {
   AuditLogOptions,
   AuditMode,

@@ -47,3 +47,4 @@ export { inClusterConfig } from './in-cluster.ts';
 export type { InClusterOptions } from './in-cluster.ts';
 export { discoverResources } from './discovery.ts';
 export type { DiscoveredResource, Discovery } from './discovery.ts';
+export { LruMap } from './lru-map.ts';

@@ -11,7 +11,7 @@ type Default = 'on' | 'off' | 'not here';
 
 /**
  * The plugins of Kubernetes 1.36 in the order in which they run (pkg/kubeapiserver/options/plugins.go). NodeRestriction is
- * off upstream, but on wherever kubeadm has been. `not here` are those that need an operator's configuration file.
+ * off upstream, but on wherever kubeadm has been.
  */
 const PLUGINS: ReadonlyMap<string, Default> = new Map<string, Default>([
   ['AlwaysAdmit', 'off'],
@@ -30,7 +30,7 @@ const PLUGINS: ReadonlyMap<string, Default> = new Map<string, Default>([
   ['Priority', 'on'],
   ['DefaultTolerationSeconds', 'on'],
   ['PodTolerationRestriction', 'off'],
-  ['EventRateLimit', 'not here'],
+  ['EventRateLimit', 'off'],
   ['ExtendedResourceToleration', 'off'],
   ['DefaultStorageClass', 'on'],
   ['StorageObjectInUseProtection', 'on'],

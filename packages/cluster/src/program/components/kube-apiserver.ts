@@ -1,8 +1,10 @@
 import { readFile } from 'node:fs/promises';
 import type { Stage } from '@k8ts/api';
+import { goQuote } from '@k8ts/apimachinery';
 import {
   AdmissionPluginError,
   AuditOptionsError,
+  ConfigurationError,
   createKubeApiServer,
   networkKubelets,
   parseTokenFile,
@@ -53,6 +55,9 @@ export function kubeApiServer({ clock, random, logger }: ActionContext): Compone
         '',
       ),
       flag('disable-admission-plugins', 'admission plugins that are not to be on', ''),
+      flag('admission-control-config-file', 'configuration of single admission plugins'),
+      flag('max-requests-inflight', 'reading requests at the same time', '4000'),
+      flag('max-mutating-requests-inflight', 'writing requests at the same time', '4000'),
       flag('requestheader-client-ca-file', 'authority of proxies that may say in headers who asks'),
       flag('requestheader-allowed-names', 'common names of such proxies; empty: all', ''),
       flag('requestheader-username-headers', 'headers with the name of the user', ''),
@@ -94,6 +99,7 @@ export function kubeApiServer({ clock, random, logger }: ActionContext): Compone
         throw new UserError('--proxy-client-cert-file and --proxy-client-key-file go together');
       const advertiseAddress = flags['advertise-address'];
       const audit = auditOptions(flags, logger);
+      const admissionConfigurationFile = flags['admission-control-config-file'];
       const server = scope.use(
         await createKubeApiServer({
           store: scope.use(await openStore(flags, { clock, random, logger })),
@@ -144,10 +150,17 @@ export function kubeApiServer({ clock, random, logger }: ActionContext): Compone
             enable: names(flags['enable-admission-plugins']),
             disable: names(flags['disable-admission-plugins']),
           },
+          ...(admissionConfigurationFile === undefined ? {} : { admissionConfigurationFile }),
+          inFlight: {
+            reading: count(flags, 'max-requests-inflight'),
+            writing: count(flags, 'max-mutating-requests-inflight'),
+          },
           docs: apiDocs,
           ...(audit === undefined ? {} : { audit }),
         }).catch((error: unknown) => {
-          throw error instanceof AdmissionPluginError || error instanceof AuditOptionsError
+          throw error instanceof AdmissionPluginError ||
+            error instanceof AuditOptionsError ||
+            error instanceof ConfigurationError
             ? new UserError(error.message)
             : error;
         }),
@@ -169,6 +182,16 @@ function requestHeaderOptions(clientCa: string, flags: Flags): RequestHeaderOpti
     groupHeaders: names(flags['requestheader-group-headers']),
     extraHeaderPrefixes: names(flags['requestheader-extra-headers-prefix']),
   };
+}
+
+/** Requests; 0 leaves none for anybody but administrators. Throws `UserError`. */
+function count(flags: Flags, name: string): number {
+  const value = flags[name] as string;
+  if (!/^\d+$/.test(value))
+    throw new UserError(
+      `invalid argument ${goQuote(value)} for "--${name}" flag: strconv.ParseInt: parsing ${goQuote(value)}: invalid syntax`,
+    );
+  return Number(value);
 }
 
 /** `A,B` */

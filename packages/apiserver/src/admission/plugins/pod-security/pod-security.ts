@@ -7,6 +7,7 @@ import type { ObjectReader } from '../../../object-reader.ts';
 import type { AdmissionAttributes, AdmissionPlugin } from '../../contract.ts';
 import { isResource, refuse } from '../../refuse.ts';
 import type { Violation } from './check.ts';
+import { NOTHING_CONFIGURED, type PodSecurityConfiguration } from './configuration.ts';
 import { detailsText, evaluatePod } from './evaluation.ts';
 import { existingPodWarnings } from './existing-pods.ts';
 import {
@@ -26,6 +27,7 @@ export interface PodSecurityOptions {
   readonly metrics?: Metrics;
   /** This server's version, beyond which policies are of the future; only for metrics. */
   readonly minor?: number;
+  readonly configuration?: PodSecurityConfiguration;
 }
 
 const CONTROLLERS = [
@@ -57,8 +59,16 @@ type Template = Draft<corev1.PodTemplateSpec> | undefined;
  * Holds pods to the Pod Security Standard that the labels of their namespace ask for (KEP-2579), and warns of workloads
  * whose pods would not be let in. Namespaces without such labels are free of it. What the third mode finds goes to the audit.
  */
-export function podSecurity({ objects, metrics, minor = 36 }: PodSecurityOptions): AdmissionPlugin {
+export function podSecurity({
+  objects,
+  metrics,
+  minor = 36,
+  configuration = NOTHING_CONFIGURED,
+}: PodSecurityOptions): AdmissionPlugin {
   const count = evaluationCounter(metrics, minor);
+  const { defaults, exemptions } = configuration;
+  const isExemptRuntimeClass = (spec: { readonly runtimeClassName?: string } | undefined): boolean =>
+    spec?.runtimeClassName !== undefined && exemptions.runtimeClasses.has(spec.runtimeClassName);
   return {
     name: 'PodSecurity',
     operations: ['CREATE', 'UPDATE'],
@@ -68,17 +78,33 @@ export function podSecurity({ objects, metrics, minor = 36 }: PodSecurityOptions
         : subresource === '' && isResource(resource, corev1.namespaces, ...CONTROLLERS),
 
     validate(attributes) {
-      if (isResource(attributes.resource, corev1.namespaces)) validateNamespace(attributes, objects);
+      if (isResource(attributes.resource, corev1.namespaces)) validateNamespace(attributes);
       else if (isResource(attributes.resource, corev1.pods)) validatePod(attributes);
       else validateController(attributes);
     },
   };
 
+  /** What is exempt is not looked at, but noted. */
+  function isExempt(attributes: AdmissionAttributes, pod?: Draft<corev1.PodSpec>): boolean {
+    const exempt = exemptions.namespaces.has(attributes.namespace)
+      ? 'namespace'
+      : exemptions.usernames.has(attributes.user.name)
+        ? 'user'
+        : isExemptRuntimeClass(pod)
+          ? 'runtimeClass'
+          : undefined;
+    if (exempt === undefined) return false;
+    attributes.annotate?.(`${PREFIX}exempt`, exempt);
+    count.exemption(attributes);
+    return true;
+  }
+
   function validatePod(attributes: AdmissionAttributes): void {
+    if (isExempt(attributes)) return;
     const namespace = objects.get(corev1.namespaces, '', attributes.namespace);
     if (namespace === undefined)
       throw internalError(new Error(`failed to lookup namespace "${attributes.namespace}"`));
-    const found = policyOf(namespace.metadata.labels);
+    const found = policyOf(namespace.metadata.labels, defaults);
     if (isPrivileged(found, 'enforce', 'audit', 'warn')) {
       count.evaluation('allow', found.policy.enforce, 'enforce', attributes);
       attributes.annotate?.(`${PREFIX}enforce-policy`, levelVersionText(found.policy.enforce));
@@ -91,9 +117,10 @@ export function podSecurity({ objects, metrics, minor = 36 }: PodSecurityOptions
   }
 
   function validateController(attributes: AdmissionAttributes): void {
+    if (isExempt(attributes)) return;
     const namespace = objects.get(corev1.namespaces, '', attributes.namespace);
     if (namespace === undefined) return;
-    const found = policyOf(namespace.metadata.labels);
+    const found = policyOf(namespace.metadata.labels, defaults);
     if (isPrivileged(found, 'audit', 'warn')) return;
     const template = templateOf(attributes.object as Draft<KubeObject>);
     if (template !== undefined) evaluate(attributes, found, template, false);
@@ -105,6 +132,7 @@ export function podSecurity({ objects, metrics, minor = 36 }: PodSecurityOptions
     { spec, metadata = {} }: Draft<corev1.PodTemplateSpec>,
     enforced: boolean,
   ): void {
+    if (isExempt(attributes, spec)) return;
     if (errors.length > 0) {
       count.error(attributes);
       attributes.annotate?.(
@@ -144,28 +172,32 @@ export function podSecurity({ objects, metrics, minor = 36 }: PodSecurityOptions
     attributes.warn(`would violate PodSecurity "${levelVersionText(policy.warn)}": ${detailsText(warned)}`);
     count.evaluation('deny', policy.warn, 'warn', attributes);
   }
+
+  function validateNamespace(attributes: AdmissionAttributes): void {
+    const namespace = attributes.object as Draft<corev1.Namespace>;
+    const old = attributes.oldObject as corev1.Namespace | undefined;
+    const { policy, errors } = policyOf(namespace.metadata.labels, defaults);
+    const before = old && policyOf(old.metadata.labels, defaults);
+    // What was wrong before may stay.
+    if (
+      errors.length > 0 &&
+      !(before && before.errors.length > 0 && isDeepStrictEqual(errors, before.errors))
+    )
+      throw invalid(attributes.resource, attributes.name, errors);
+    if (before === undefined) return;
+    const { enforce } = policy;
+    const { enforce: previous } = before.policy;
+    if (enforce.level === 'privileged' || sameLevelVersion(enforce, previous)) return;
+    if (enforce.version === previous.version && !isStricter(enforce.level, previous.level)) return;
+    const name = namespace.metadata.name ?? '';
+    if (exemptions.namespaces.has(name)) return;
+    const pods = objects.list(corev1.pods, name).filter((pod) => !isExemptRuntimeClass(pod.spec));
+    for (const warning of existingPodWarnings(name, enforce, pods)) attributes.warn(warning);
+  }
 }
 
 function isPrivileged({ policy, errors }: NamespacePolicy, ...modes: readonly Mode[]): boolean {
   return errors.length === 0 && modes.every((mode) => policy[mode].level === 'privileged');
-}
-
-function validateNamespace(attributes: AdmissionAttributes, objects: ObjectReader): void {
-  const namespace = attributes.object as Draft<corev1.Namespace>;
-  const old = attributes.oldObject as corev1.Namespace | undefined;
-  const { policy, errors } = policyOf(namespace.metadata.labels);
-  const before = old && policyOf(old.metadata.labels);
-  // What was wrong before may stay.
-  if (errors.length > 0 && !(before && before.errors.length > 0 && isDeepStrictEqual(errors, before.errors)))
-    throw invalid(attributes.resource, attributes.name, errors);
-  if (before === undefined) return;
-  const { enforce } = policy;
-  const { enforce: previous } = before.policy;
-  if (enforce.level === 'privileged' || sameLevelVersion(enforce, previous)) return;
-  if (enforce.version === previous.version && !isStricter(enforce.level, previous.level)) return;
-  const name = namespace.metadata.name ?? '';
-  for (const warning of existingPodWarnings(name, enforce, objects.list(corev1.pods, name)))
-    attributes.warn(warning);
 }
 
 /** An image, or a container, is new: the rest of a pod that matters cannot change. */
@@ -200,6 +232,7 @@ interface EvaluationCounter {
   ): void;
   /** Labels that could not be read; the pod was evaluated nevertheless. */
   error(attributes: AdmissionAttributes): void;
+  exemption(attributes: AdmissionAttributes): void;
 }
 
 function evaluationCounter(metrics: Metrics | undefined, minor: number): EvaluationCounter {
@@ -213,6 +246,11 @@ function evaluationCounter(metrics: Metrics | undefined, minor: number): Evaluat
     name: 'pod_security_errors_total',
     help: 'Number of errors preventing normal evaluation. Non-fatal errors may result in the latest restricted profile being used for evaluation.',
     labels: ['fatal', ...where],
+  });
+  const exemptions: Counter | undefined = metrics?.counter({
+    name: 'pod_security_exemptions_total',
+    help: 'Number of exempt requests, not counting ignored or out of scope requests.',
+    labels: where,
   });
   const whereOf = ({ operation, resource, subresource }: AdmissionAttributes): string[] => [
     operation.toLowerCase(),
@@ -232,6 +270,9 @@ function evaluationCounter(metrics: Metrics | undefined, minor: number): Evaluat
     },
     error(attributes) {
       errors?.increment(['false', ...whereOf(attributes)]);
+    },
+    exemption(attributes) {
+      exemptions?.increment(whereOf(attributes));
     },
   };
 }

@@ -22,10 +22,8 @@ export const PREFIX = 'pod-security.kubernetes.io/';
 const VERSION = /^v1\.(0|[1-9][0-9]*)$/;
 
 const PRIVILEGED: LevelVersion = { level: 'privileged', version: 'latest' };
-const NO_POLICY: NamespacePolicy = {
-  policy: { enforce: PRIVILEGED, audit: PRIVILEGED, warn: PRIVILEGED },
-  errors: [],
-};
+/** What holds where neither labels nor the operator say otherwise. */
+export const NO_POLICY: Policy = { enforce: PRIVILEGED, audit: PRIVILEGED, warn: PRIVILEGED };
 
 export interface NamespacePolicy {
   readonly policy: Policy;
@@ -33,11 +31,14 @@ export interface NamespacePolicy {
 }
 
 /**
- * The policy that a namespace's labels ask for. A label that cannot be read counts as the strictest level for `enforce`, as
- * no policy for the two others, and as the latest version.
+ * The policy that a namespace's labels ask for, with the operator's for what they leave out. A label that cannot be read counts
+ * as the strictest level for `enforce`, as no policy for the two others, and as the latest version.
  */
-export function policyOf(labels: Readonly<Record<string, string>> = {}): NamespacePolicy {
-  if (!Object.keys(labels).some((name) => name.startsWith(PREFIX))) return NO_POLICY;
+export function policyOf(
+  labels: Readonly<Record<string, string>> = {},
+  defaults: Policy = NO_POLICY,
+): NamespacePolicy {
+  if (!Object.keys(labels).some((name) => name.startsWith(PREFIX))) return { policy: defaults, errors: [] };
   const errors: FieldError[] = [];
   const read = <T>(
     name: string,
@@ -62,24 +63,30 @@ export function policyOf(labels: Readonly<Record<string, string>> = {}): Namespa
   const version = (mode: Mode): PolicyVersion | undefined =>
     read(`${mode}-version`, parseVersion, 'must be "latest" or "v1.x"', 'latest');
 
-  const enforce = { level: level('enforce') ?? 'privileged', version: version('enforce') ?? 'latest' };
-  const audit = { level: level('audit') ?? 'privileged', version: version('audit') ?? 'latest' };
-  const warnLevel = level('warn');
-  const warnVersion = version('warn');
+  const policyFor = (mode: Mode): LevelVersion => ({
+    level: level(mode) ?? defaults[mode].level,
+    version: version(mode) ?? defaults[mode].version,
+  });
+  const enforce = policyFor('enforce');
+  const audit = policyFor('audit');
+  const given = policyFor('warn');
   // Who is refused is warned: of workloads whose pods would be.
-  const follows = warnLevel === undefined && parseLevel(labels[`${PREFIX}enforce`] ?? '') !== undefined;
-  const warn =
-    follows && enforce.level !== 'privileged'
-      ? { level: enforce.level, version: warnVersion ?? enforce.version }
-      : { level: warnLevel ?? 'privileged', version: warnVersion ?? 'latest' };
+  const follows =
+    labels[`${PREFIX}warn`] === undefined &&
+    parseLevel(labels[`${PREFIX}enforce`] ?? '') !== undefined &&
+    isStricter(enforce.level, given.level);
+  const hasVersion = labels[`${PREFIX}warn-version`] !== undefined;
+  const warn = follows
+    ? { level: enforce.level, version: hasVersion ? given.version : enforce.version }
+    : given;
   return { policy: { enforce, audit, warn }, errors };
 }
 
-function parseLevel(text: string): Level | undefined {
+export function parseLevel(text: string): Level | undefined {
   return LEVELS.find((level) => level === text);
 }
 
-function parseVersion(text: string): PolicyVersion | undefined {
+export function parseVersion(text: string): PolicyVersion | undefined {
   if (text === 'latest') return text;
   const minor = VERSION.exec(text)?.[1];
   return minor === undefined ? undefined : Number(minor);
