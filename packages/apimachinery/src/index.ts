@@ -11,6 +11,7 @@ export * from './fields.ts';
 export { matchesNode, matchesNodeSelectorTerm, requiredNodeMatcher } from './node-selector.ts';
 export { toleratesTaint } from './tolerations.ts';
 export * from './quantity.ts';
+export * from './persistent-volumes.ts';
 export {
   addAmounts,
   aggregateContainerResources,

@@ -12,6 +12,8 @@ import { jobController } from './job/controller.ts';
 import { namespaceController } from './namespace/controller.ts';
 import { nodeLifecycleController } from './node-lifecycle/controller.ts';
 import { taintEvictionController } from './node-lifecycle/taint-eviction-controller.ts';
+import { persistentVolumeBinderController } from './persistent-volume/controller.ts';
+import { expandController } from './persistent-volume/expand-controller.ts';
 import { podGCController } from './pod-gc-controller.ts';
 import { replicaSetController, replicationController } from './replicaset/controller.ts';
 import { resourceQuotaController } from './resourcequota/controller.ts';
@@ -47,6 +49,8 @@ export const controllerRegistry: readonly ControllerDefinition[] = [
   garbageCollectorController,
   resourceQuotaController,
   podGCController,
+  persistentVolumeBinderController,
+  expandController,
   pvcProtectionController,
   pvProtectionController,
   vacProtectionController,
