@@ -87,7 +87,7 @@ describe('API operations of every kind', () => {
           ],
         },
       }),
-      status: { conditions: [{ ...condition, type: 'Dangling' }] },
+      status: { conditions: [condition] },
       statusTakesMetadata: false,
     }));
 
