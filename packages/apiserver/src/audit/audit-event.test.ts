@@ -12,6 +12,7 @@ const FULL = auditEvent({
   stage: 'ResponseComplete',
   user: { username: 'ann', groups: ['a', 'b "c"'] },
   impersonatedUser: { username: 'bob', groups: ['d'] },
+  impersonationConstraint: 'impersonate:user-info',
   sourceIPs: ['10.0.0.1', '10.0.0.2'],
   userAgent: 'kubectl',
   objectRef: { resource: 'pods', namespace: 'default', apiVersion: 'v1' },
@@ -30,6 +31,7 @@ test('as JSON, in upstream’s order and on one line', () => {
   expect(eventJson(FULL, true)).toBe(
     '{"level":"RequestResponse","auditID":"a\\"1","stage":"ResponseComplete","requestURI":"/logs","verb":"get",' +
       '"user":{"username":"ann","groups":["a","b \\"c\\""]},"impersonatedUser":{"username":"bob","groups":["d"]},' +
+      '"authenticationMetadata":{"impersonationConstraint":"impersonate:user-info"},' +
       '"sourceIPs":["10.0.0.1","10.0.0.2"],"userAgent":"kubectl",' +
       '"objectRef":{"resource":"pods","namespace":"default","apiVersion":"v1"},' +
       '"responseStatus":{"metadata":{},"code":200},"requestObject":{"a":1},"responseObject":{"b":2},' +

@@ -27,6 +27,8 @@ export interface AuditEvent {
   readonly verb: string;
   readonly user: authenticationv1.UserInfo;
   readonly impersonatedUser: authenticationv1.UserInfo | undefined;
+  /** Of `authenticationMetadata`; empty for none. */
+  readonly impersonationConstraint: string;
   readonly sourceIPs: readonly string[];
   readonly userAgent: string;
   readonly objectRef: auditv1.ObjectReference | undefined;
@@ -44,13 +46,16 @@ export interface AuditEvent {
 /** As JSON on one line, without the newline. `inList`: without kind and apiVersion, as the items of lists are. */
 export function eventJson(event: AuditEvent, inList = false): string {
   const { impersonatedUser, sourceIPs, userAgent, objectRef, responseStatus, annotations } = event;
-  const { requestObject, responseObject } = event;
+  const { impersonationConstraint, requestObject, responseObject } = event;
   return (
     `${inList ? '{' : '{"kind":"Event","apiVersion":"audit.k8s.io/v1",'}"level":"${event.level}"` +
     `,"auditID":${JSON.stringify(event.auditID)},"stage":"${event.stage}"` +
     `,"requestURI":${JSON.stringify(event.requestURI)},"verb":${JSON.stringify(event.verb)}` +
     `,"user":${userJson(event.user)}` +
     (impersonatedUser === undefined ? '' : `,"impersonatedUser":${userJson(impersonatedUser)}`) +
+    (impersonationConstraint === ''
+      ? ''
+      : `,"authenticationMetadata":${JSON.stringify({ impersonationConstraint })}`) +
     (sourceIPs.length === 0 ? '' : `,"sourceIPs":${JSON.stringify(sourceIPs)}`) +
     (userAgent === '' ? '' : `,"userAgent":${JSON.stringify(userAgent)}`) +
     (objectRef === undefined ? '' : `,"objectRef":${JSON.stringify(objectRef)}`) +

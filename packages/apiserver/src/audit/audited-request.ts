@@ -50,6 +50,7 @@ export class AuditedRequest implements RequestAudit {
   #requestReceivedTimestamp = '';
   #user = NOBODY;
   #impersonatedUser: authenticationv1.UserInfo | undefined;
+  #impersonationConstraint = '';
   #sourceIPs: readonly string[] = [];
   #userAgent = '';
   #requestURI = '';
@@ -128,8 +129,9 @@ export class AuditedRequest implements RequestAudit {
     this.#after(() => this.#process('Panic'));
   }
 
-  impersonated(user: UserInfo): void {
+  impersonated(user: UserInfo, constraint: string): void {
     this.#impersonatedUser = auditUser(user);
+    this.#impersonationConstraint = constraint;
   }
 
   requestObject(object: object): void {
@@ -276,6 +278,7 @@ export class AuditedRequest implements RequestAudit {
       verb: this.#context.info.verb,
       user: this.#user,
       impersonatedUser: this.#impersonatedUser,
+      impersonationConstraint: this.#impersonationConstraint,
       sourceIPs: this.#sourceIPs,
       userAgent: this.#userAgent,
       objectRef: this.#objectRef,

@@ -239,6 +239,7 @@ describe('what an event says', () => {
     expect(complete).toMatchObject({
       user: { username: 'ann', groups: ['devs'] },
       impersonatedUser: { username: 'bob', groups: ['system:authenticated'], extra: { b: ['c'] } },
+      authenticationMetadata: { impersonationConstraint: 'impersonate:user-info' },
       annotations: { 'authentication.k8s.io/x': 'y', 'authorization.k8s.io/decision': 'allow' },
     });
   });

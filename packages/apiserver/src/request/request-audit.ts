@@ -22,7 +22,8 @@ export interface RequestAudit {
    * has to be refused for that.
    */
   received(): boolean | Promise<boolean>;
-  impersonated(user: UserInfo): void;
+  /** `constraint`: by which rule the impersonation is allowed, `impersonate:user-info`; empty for the rule of old. */
+  impersonated(user: UserInfo, constraint: string): void;
   /** What the client sent, decoded, before anything is done with it. */
   requestObject(object: object): void;
   requestPatch(patch: unknown): void;

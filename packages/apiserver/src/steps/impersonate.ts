@@ -23,10 +23,10 @@ export function impersonateStep(
     const { headers } = context;
     for (const header of Object.keys(headers)) if (header.startsWith('impersonate-')) delete headers[header];
     if (wanted === undefined) return;
-    const { user } = await impersonatedUser(wanted, attributesOf(context), authorize, modes);
+    const { user, constraint } = await impersonatedUser(wanted, attributesOf(context), authorize, modes);
     context.impersonator = context.user;
     context.user = user;
-    context.audit?.impersonated(user);
+    context.audit?.impersonated(user, constraint);
   };
   return {
     name: 'impersonate',

@@ -10,6 +10,7 @@ export function auditEvent(given: Partial<AuditEvent> = {}): AuditEvent {
     verb: 'get',
     user: {},
     impersonatedUser: undefined,
+    impersonationConstraint: '',
     sourceIPs: [],
     userAgent: '',
     objectRef: undefined,
