@@ -232,13 +232,20 @@ describe('what an event says', () => {
         { name: 'x', authenticate: () => ({ user, annotations: { 'authentication.k8s.io/x': 'y' } }) },
       ],
     });
-    await ask('GET /api/v1/namespaces', undefined, { 'impersonate-user': 'bob', 'impersonate-extra-b': 'c' });
+    await ask('GET /api/v1/namespaces', undefined, {
+      'impersonate-user': 'bob',
+      'impersonate-extra-example.com%2fb': 'c',
+    });
     const [received, complete] = recorded.events;
     expect(received?.annotations).toEqual({ 'authentication.k8s.io/x': 'y' });
     expect(received?.impersonatedUser).toBeUndefined();
     expect(complete).toMatchObject({
       user: { username: 'ann', groups: ['devs'] },
-      impersonatedUser: { username: 'bob', groups: ['system:authenticated'], extra: { b: ['c'] } },
+      impersonatedUser: {
+        username: 'bob',
+        groups: ['system:authenticated'],
+        extra: { 'example.com/b': ['c'] },
+      },
       authenticationMetadata: { impersonationConstraint: 'impersonate:user-info' },
       annotations: { 'authentication.k8s.io/x': 'y', 'authorization.k8s.io/decision': 'allow' },
     });
