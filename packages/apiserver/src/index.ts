@@ -14,17 +14,14 @@ export type {
 export type * from './registry/contract.ts';
 export type * from './authentication/contract.ts';
 export type * from './authorization/contract.ts';
+export type { AuthenticationOptions } from './authentication/configuration/options.ts';
+export type { AuthorizationOptions } from './authorization/configuration/configuration.ts';
 export type * from './admission/contract.ts';
 export { AdmissionPluginError } from './admission/plugin-selection.ts';
 export type { AdmissionPluginSelection } from './admission/plugin-selection.ts';
 export { AuditOptionsError } from './audit/audit-options.ts';
 export { ConfigurationError } from './configuration/decode-configuration.ts';
-export type {
-  AuditLogOptions,
-  AuditMode,
-  AuditOptions,
-  AuditWebhookOptions,
-} from './audit/audit-options.ts';
+export type { AuditLogOptions, AuditMode, AuditOptions, AuditWebhookOptions } from './audit/audit-options.ts';
 export { APISERVER_USER } from './registry/registry-access.ts';
 export { VERSION_INFO } from './version-info.ts';
 export { createKubeApiServer } from './kube-apiserver.ts';

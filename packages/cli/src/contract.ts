@@ -5,8 +5,8 @@ export interface ProgramActions {
    * was started is taken back, and the promise rejects with the signal's reason.
    */
   up(options: UpOptions, progress: Progress, signal: AbortSignal): Promise<RunningCluster>;
-  /** Flags of `up` that say what is written of requests, by upstream's names; they are handed on as they are. */
-  readonly auditFlags: readonly ComponentFlag[];
+  /** Flags of `up` that the API server has, by upstream’s names; they are handed on as they are. */
+  readonly apiserverFlags: readonly ComponentFlag[];
   /** Stops the cluster of a data directory and removes what it made on the machine; its data stay. */
   down(options: DirectoryOptions, progress: Progress): Promise<void>;
   status(options: DirectoryOptions): Promise<ClusterStatus>;
@@ -41,8 +41,8 @@ export interface UpOptions extends DirectoryOptions {
   readonly maxContainerRestartPeriod: number;
   /** Serve what older Kubernetes served and 1.36 does not: policy/v1beta1, batch/v1beta1 … */
   readonly legacyApis: boolean;
-  /** Those of `auditFlags` that were given, by their names. */
-  readonly auditFlags?: Readonly<Record<string, string>>;
+  /** Those of `apiserverFlags` that were given, by their names. */
+  readonly apiserverFlags?: Readonly<Record<string, string>>;
 }
 
 export interface RunningCluster {
@@ -90,6 +90,8 @@ export interface ComponentFlag {
   readonly description: string;
   readonly default?: string;
   readonly required?: boolean;
+  /** Given several times, it has all values, one per line. */
+  readonly repeatable?: boolean;
 }
 
 /** Tells a person how far a start or stop is. */

@@ -103,7 +103,7 @@ function createProgram({ actions, version, clock, self }: ProgramOptions): Comma
         ...flags,
         images: given.images,
         staticPodPath: staticPods,
-        auditFlags: givenFlags(command, actions.auditFlags),
+        apiserverFlags: givenFlags(command, actions.apiserverFlags),
       };
       const progress = terminalProgress(process.stdout, clock);
       if (detach) {
@@ -129,7 +129,7 @@ function createProgram({ actions, version, clock, self }: ProgramOptions): Comma
       progress.end('done');
     });
 
-  addFlags(up, actions.auditFlags);
+  addFlags(up, actions.apiserverFlags);
 
   program
     .command('down')
@@ -230,6 +230,10 @@ function addFlags(command: Command, flags: readonly ComponentFlag[]): void {
     const option = new Option(`--${flag.name} <value>`, flag.description);
     if (flag.default !== undefined) option.default(flag.default);
     if (flag.required === true) option.makeOptionMandatory();
+    if (flag.repeatable === true)
+      option.argParser((value: string, before?: string) =>
+        before === undefined ? value : `${before}\n${value}`,
+      );
     command.addOption(option);
   }
 }

@@ -8,7 +8,12 @@ import { createKubeletServer, startSimulatedNodes } from '@k8ts/kubelet';
 import type { ServedNode, SimulatedNodes, SimulatedNodesOptions } from '@k8ts/kubelet';
 import { createMemoryStore } from '@k8ts/store';
 import type { Store } from '@k8ts/store';
-import { userInfo, type AuditOptions } from '@k8ts/apiserver';
+import {
+  userInfo,
+  type AuditOptions,
+  type AuthenticationOptions,
+  type AuthorizationOptions,
+} from '@k8ts/apiserver';
 import { startControlPlane } from './control-plane.ts';
 import type { ControlPlane } from './control-plane.ts';
 import { inProcessKubelets } from './in-process-kubelets.ts';
@@ -35,6 +40,10 @@ export interface ClusterOptions {
   readonly legacyApis?: boolean;
   /** What is to be written of the requests that come, and where to; default: nothing. */
   readonly audit?: AuditOptions;
+  /** How users show who they are, beside client certificates and service account tokens. */
+  readonly authentication?: AuthenticationOptions;
+  /** Who may do what. Default: what nodes need and RBAC allows. */
+  readonly authorization?: AuthorizationOptions;
   /** For tests: sees to it that nobody changes an object that is shared. */
   readonly freeze?: ControlPlaneFreeze;
 }
@@ -105,6 +114,8 @@ export class Cluster implements AsyncDisposable {
               }),
           ...(options.controllers === undefined ? {} : { controllers: options.controllers }),
           ...(options.audit === undefined ? {} : { audit: options.audit }),
+          ...(options.authentication === undefined ? {} : { authentication: options.authentication }),
+          ...(options.authorization === undefined ? {} : { authorization: options.authorization }),
           ...(options.freeze === undefined ? {} : { freeze: options.freeze }),
         }),
       );

@@ -13,7 +13,17 @@ import type { ClusterPki } from './pki/cluster-pki.ts';
 
 export interface ControlPlaneOptions extends Pick<
   KubeApiServerOptions,
-  'tls' | 'port' | 'host' | 'freeze' | 'stages' | 'kubelets' | 'advertiseAddress' | 'podNetwork' | 'audit'
+  | 'tls'
+  | 'port'
+  | 'host'
+  | 'freeze'
+  | 'stages'
+  | 'kubelets'
+  | 'advertiseAddress'
+  | 'podNetwork'
+  | 'audit'
+  | 'authentication'
+  | 'authorization'
 > {
   /** The caller's to close, after the control plane. */
   readonly store: Store;

@@ -37,7 +37,7 @@ const KEYS: Readonly<
   ES512: () => generateKeyPairSync('ec', { namedCurve: 'P-521' }),
 };
 
-export function oidcKey(algorithm: string, kid = algorithm): OidcKey {
+export function oidcKey(algorithm: string, kid: string = algorithm): OidcKey {
   const make = KEYS[algorithm] ?? KEYS[algorithm.slice(0, 2)];
   if (make === undefined) throw new Error(`no keys for ${algorithm}`);
   return { kid, algorithm, ...make() };
@@ -71,7 +71,9 @@ export async function startOidcProvider(...algorithms: readonly string[]): Promi
     cacheControl: 'no-store',
     answers: new Map(),
     asked: [],
-    sign(claims, key = provider.keys[0]) {
+    sign(claims, given) {
+      const key = given ?? provider.keys[0];
+      if (key === undefined) throw new Error('the issuer has no key');
       const signer = createSigner({
         key: key.privateKey.export({ type: 'pkcs8', format: 'pem' }) as string,
         algorithm: key.algorithm as 'RS256',

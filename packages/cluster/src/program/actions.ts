@@ -15,6 +15,7 @@ import { unmountBelow } from '../mounts.ts';
 import { remoteImages } from './control-socket.ts';
 import { imageOperations } from './image-operations.ts';
 import type { ImageOperations } from './image-operations.ts';
+import { ACCESS_FLAGS } from './components/access-flags.ts';
 import { AUDIT_FLAGS } from './components/audit-flags.ts';
 import { CONTEXT, startCluster } from './running-cluster.ts';
 import { isRunning, processStart, readState, removeState, writeState } from './state-file.ts';
@@ -30,7 +31,7 @@ const STOP_TIMEOUT = 60_000;
 
 export function createActions(context: ActionContext): Omit<ProgramActions, 'components'> {
   return {
-    auditFlags: AUDIT_FLAGS,
+    apiserverFlags: [...AUDIT_FLAGS, ...ACCESS_FLAGS],
 
     async up(options, progress, signal) {
       const layout = dataLayout(options.dataDir);

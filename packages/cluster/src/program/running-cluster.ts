@@ -24,6 +24,7 @@ import type { LocalNode, NodeContainers } from '../node.ts';
 import { KUBERNETES_SERVICE_IP } from '../node-network.ts';
 import { ensureClusterPki } from '../pki/cluster-pki.ts';
 import type { ClusterPki } from '../pki/cluster-pki.ts';
+import { accessOptions } from './components/access-flags.ts';
 import { auditOptions } from './components/audit-flags.ts';
 import { serveControl } from './control-socket.ts';
 import { imageOperations } from './image-operations.ts';
@@ -57,7 +58,8 @@ export async function startCluster(
   progress: Progress,
 ): Promise<StartedCluster> {
   const { layout, clock, random, logger } = context;
-  const audit = auditOptions(options.auditFlags ?? {}, logger);
+  const audit = auditOptions(options.apiserverFlags ?? {}, logger);
+  const authFlags = await accessOptions(options.apiserverFlags ?? {});
   const scope = new Scope();
   const signal = AbortSignal.any([scope.signal, context.signal]);
   const metrics = createMetrics();
@@ -97,6 +99,7 @@ export async function startCluster(
         ...(nodeIp === '127.0.0.1' ? {} : { advertiseAddress: nodeIp }),
         kubelets,
         ...(audit === undefined ? {} : { audit }),
+        ...authFlags,
         tls: {
           cert: pki.apiserver.certificate,
           key: pki.apiserver.key,

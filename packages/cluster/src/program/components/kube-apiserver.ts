@@ -19,6 +19,7 @@ import { openEtcdStore, openLmdbStore } from '@k8ts/store';
 import type { Store } from '@k8ts/store';
 import { apiDocs } from '../../api-docs.ts';
 import type { ActionContext } from '../actions.ts';
+import { ACCESS_FLAGS, accessOptions } from './access-flags.ts';
 import { AUDIT_FLAGS, auditOptions } from './audit-flags.ts';
 import { boolean, flag, required } from './flags.ts';
 import type { Flags } from './flags.ts';
@@ -80,6 +81,7 @@ export function kubeApiServer({ clock, random, logger }: ActionContext): Compone
       flag('kubelet-client-certificate', 'client certificate for kubelets'),
       flag('kubelet-client-key', 'its key'),
       ...AUDIT_FLAGS,
+      ...ACCESS_FLAGS,
     ],
     async run(flags, signal) {
       await using scope = new Scope();
@@ -157,6 +159,7 @@ export function kubeApiServer({ clock, random, logger }: ActionContext): Compone
           },
           docs: apiDocs,
           ...(audit === undefined ? {} : { audit }),
+          ...(await accessOptions(flags)),
         }).catch((error: unknown) => {
           throw error instanceof AdmissionPluginError ||
             error instanceof AuditOptionsError ||
