@@ -54,7 +54,7 @@ function upArguments(options: UpOptions): string[] {
     staticPodPath,
     maxContainerRestartPeriod,
     legacyApis,
-    auditFlags = {},
+    apiserverFlags = {},
   } = options;
   return [
     ...['--data-dir', dataDir, '--kubeconfig', kubeconfig, '--port', String(port), '--store', store],
@@ -62,7 +62,7 @@ function upArguments(options: UpOptions): string[] {
     ...['--max-container-restart-period', String(maxContainerRestartPeriod)],
     ...(node ? [] : ['--no-node']),
     ...(legacyApis ? ['--legacy-apis'] : []),
-    ...Object.entries(auditFlags).map(([name, value]) => `--${name}=${value}`),
+    ...Object.entries(apiserverFlags).map(([name, value]) => `--${name}=${value}`),
     ...(images === undefined ? [] : ['--images', images]),
     ...(staticPodPath === undefined ? [] : ['--static-pods', staticPodPath]),
   ];
