@@ -26,6 +26,8 @@ export class ClassEvaluation {
   readonly #scoring: readonly ActivePlugin[];
   readonly #relative: readonly ActivePlugin[];
   readonly #across: readonly ActivePlugin[];
+  /** The plugin that refuses the class everywhere, if one does. */
+  readonly #refusedBy: ActivePlugin | undefined;
 
   /** By node: which plugin refused it, and why; undefined for nodes that fit. */
   #refusals: (Refusal | undefined)[] = [];
@@ -54,6 +56,7 @@ export class ClassEvaluation {
       if (does !== undefined) active.push({ name: plugin.name, weight: plugin.weight ?? 0, does });
     }
     this.#plugins = active;
+    this.#refusedBy = active.find(({ does }) => does.refusal !== undefined);
     this.#local = active.filter(({ does }) => does.filter !== undefined);
     this.#scoring = active.filter(({ does }) => does.score !== undefined);
     this.#relative = active.filter(({ does }) => does.relativeScore !== undefined);
@@ -70,6 +73,7 @@ export class ClassEvaluation {
    * all others if it has room (schedule_one.go, evaluateNominatedNode).
    */
   choose(pod: corev1.Pod, random: Random): Verdict {
+    if (this.#refusedBy !== undefined) return this.#refuse(this.#refusedBy);
     this.#refresh();
     const { nodes, nominations } = this.#state;
     for (const { does } of this.#across) does.acrossNodes?.begin();
@@ -102,6 +106,8 @@ export class ClassEvaluation {
 
   /** Why `choose` found that the node has no place for the pod. */
   refusalOf(node: number): Reasons | undefined {
+    const refusal = this.#refusedBy?.does.refusal;
+    if (refusal !== undefined) return { unresolvable: refusal };
     return (this.#furtherRefusals.get(node) ?? this.#refusals[node])?.reasons;
   }
 
@@ -254,6 +260,16 @@ export class ClassEvaluation {
       does.acrossNodes.score(feasible, count, scores);
       for (let i = 0; i < count; i++) totals[i] = (totals[i] as number) + weight * (scores[i] as number);
     }
+  }
+
+  /** Whatever the nodes are like. */
+  #refuse({ name, does }: ActivePlugin): Verdict {
+    const { size } = this.#state.nodes;
+    const message =
+      size === 0
+        ? 'no nodes available to schedule pods'
+        : `${fitErrorMessage(size, new Map())} ${does.refusal ?? ''}.`;
+    return { kind: 'unschedulable', message, refusedBy: new Set(size === 0 ? [] : [name]) };
   }
 
   /** Every node with why it lost, counted by reason. */

@@ -20,6 +20,8 @@ export interface Plugin {
 
 /** What a plugin does for one class of pods. Nodes are given as their index in the `NodeTable`. */
 export interface ClassPlugin {
+  /** Why the class can run nowhere, whatever the nodes are like (upstream's PreFilter). Goes before all filters. */
+  readonly refusal?: string;
   /**
    * Why the class cannot run on the node, in upstream's words; undefined: it can. Looks at this node only: the answer is
    * kept until the node changes.
@@ -65,7 +67,9 @@ export type ClusterEvent =
   | 'AssignedPodAdded'
   | 'AssignedPodChanged'
   | 'AssignedPodDeleted'
-  | 'WorkloadChanged';
+  | 'WorkloadChanged'
+  /** A claim, a volume or a storage class came, changed or went. */
+  | 'VolumeChanged';
 
 /** Where a pod goes, or why each node lost. */
 export type Verdict =

@@ -17,6 +17,8 @@ import { PreemptionExecutor } from './preemption/executor.ts';
 import { Preemption } from './preemption/preemption.ts';
 import { SchedulingQueue, isGated } from './queue/scheduling-queue.ts';
 import type { QueuedPod } from './queue/scheduling-queue.ts';
+import { PodGoneError, VolumeBinder } from './volumes/volume-binder.ts';
+import type { VolumeReservation } from './volumes/volume-binder.ts';
 import { createWorkloadLookup } from './workload-lookup.ts';
 
 export interface SchedulerOptions {
@@ -51,7 +53,13 @@ export function startScheduler(options: SchedulerOptions): AsyncDisposable {
   const scope = new Scope();
   const queue = new SchedulingQueue({ clock, plugins });
   const workloads = createWorkloadLookup(informers);
-  const state = new ClusterState(workloads);
+  const volumes = new VolumeBinder({
+    client,
+    informers,
+    clock,
+    onChange: (whom) => queue.onEvent('VolumeChanged', whom),
+  });
+  const state = new ClusterState(workloads, volumes);
   const cycle = new SchedulingCycle(plugins, state, random);
   workloads.subscribe(() => {
     cycle.forgetClasses();
@@ -137,6 +145,7 @@ export function startScheduler(options: SchedulerOptions): AsyncDisposable {
   );
 
   const bindings = new Set<Promise<void>>();
+  const waitingForVolumes = new Set<Promise<void>>();
   let oneBound = (): void => undefined;
 
   const run = async (): Promise<void> => {
@@ -187,7 +196,10 @@ export function startScheduler(options: SchedulerOptions): AsyncDisposable {
     const promised = nominations.nodeOf(uidOf(pod));
     state.place(pod, verdict.node);
     if (promised !== undefined && promised !== verdict.node) withdrawn(pod);
-    track(bind(entry, verdict.node));
+    const node = nodes.lister.byKey(verdict.node);
+    const reservation = node === undefined ? undefined : volumes.reserve(pod, node);
+    if (reservation === undefined) track(bind(entry, verdict.node));
+    else trackVolumes(bindVolumes(entry, verdict.node, reservation));
   }
 
   /** Upstream's PostFilter: nobody has room for the pod; it may be that others have to leave. */
@@ -223,6 +235,30 @@ export function startScheduler(options: SchedulerOptions): AsyncDisposable {
     bindings.add(tracked);
   }
 
+  /** Those who wait for their volumes, for minutes perhaps, keep nobody else from being bound. */
+  function trackVolumes(work: Promise<void>): void {
+    const tracked: Promise<void> = work.finally(() => waitingForVolumes.delete(tracked));
+    waitingForVolumes.add(tracked);
+  }
+
+  async function bindVolumes(entry: QueuedPod, node: string, reservation: VolumeReservation): Promise<void> {
+    const { pod } = entry;
+    const isWanted = (): boolean => {
+      const { namespace = '', name } = pod.metadata;
+      const now = pods.lister.get(namespace, name);
+      return now?.metadata.uid === pod.metadata.uid && now?.metadata.deletionTimestamp === undefined;
+    };
+    try {
+      await reservation.bind(isWanted, scope.signal);
+    } catch (error) {
+      // A claim that is gone is no reason to forget the pod.
+      const cause = isNotFound(error) ? new Error(errorMessage(error)) : error;
+      await notBound(entry, node, cause, `running PreBind plugin "VolumeBinding": ${errorMessage(error)}`);
+      return;
+    }
+    track(bind(entry, node));
+  }
+
   async function bind(entry: QueuedPod, node: string): Promise<void> {
     const { pod } = entry;
     const { name = '', namespace = '', uid } = pod.metadata;
@@ -242,22 +278,22 @@ export function startScheduler(options: SchedulerOptions): AsyncDisposable {
       );
       metrics.scheduled(clock.monotonic() - entry.added);
     } catch (error) {
-      if (scope.signal.aborted) return;
-      if (state.remove(uidOf(pod))) queue.onEvent('AssignedPodDeleted');
-      if (isNotFound(error)) {
-        queue.delete(uidOf(pod));
-        return;
-      }
-      logger.warn('binding failed', { pod: podName(pod), node, error: errorMessage(error) });
-      queue.delayRetry(entry);
-      events.event(
-        podIdentity(pod),
-        'Warning',
-        'FailedScheduling',
-        `binding rejected: ${errorMessage(error)}`,
-      );
-      await writeStatus(entry.pod, { nominatedNodeName: '' });
+      await notBound(entry, node, error, `binding rejected: ${errorMessage(error)}`);
     }
+  }
+
+  async function notBound(entry: QueuedPod, node: string, error: unknown, message: string): Promise<void> {
+    const { pod } = entry;
+    if (scope.signal.aborted) return;
+    if (state.remove(uidOf(pod))) queue.onEvent('AssignedPodDeleted');
+    if (isNotFound(error) || error instanceof PodGoneError) {
+      queue.delete(uidOf(pod));
+      return;
+    }
+    logger.warn('binding failed', { pod: podName(pod), node, error: errorMessage(error) });
+    queue.delayRetry(entry);
+    events.event(podIdentity(pod), 'Warning', 'FailedScheduling', message);
+    await writeStatus(entry.pod, { nominatedNodeName: '' });
   }
 
   async function reportUnschedulable(
@@ -295,6 +331,7 @@ export function startScheduler(options: SchedulerOptions): AsyncDisposable {
   return {
     async [Symbol.asyncDispose]() {
       await scope[Symbol.asyncDispose]();
+      await Promise.allSettled(waitingForVolumes);
       await Promise.allSettled(bindings);
     },
   };

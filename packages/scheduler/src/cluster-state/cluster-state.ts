@@ -7,6 +7,8 @@ import type { PodCounter, PodSelection } from './pod-counters.ts';
 import { podInfo, startTimeOf, uidOf } from './pod-info.ts';
 import type { PodInfo } from './pod-info.ts';
 import { AntiAffinityTerms } from './anti-affinity-terms.ts';
+import { NO_VOLUMES } from './volumes.ts';
+import type { VolumeLookup } from './volumes.ts';
 import type { WorkloadLookup } from './workloads.ts';
 
 const NO_PODS: ReadonlySet<PodInfo> = new Set();
@@ -19,6 +21,7 @@ export class ClusterState {
   readonly nodes: NodeTable = new NodeTable();
   readonly antiAffinity: AntiAffinityTerms = new AntiAffinityTerms(this.nodes);
   readonly workloads: WorkloadLookup;
+  readonly volumes: VolumeLookup;
   readonly nominations: Nominations;
   readonly #counters = new PodCounters();
   readonly #pods = new Map<string, PodInfo>();
@@ -28,8 +31,9 @@ export class ClusterState {
   /** Pods whose node has not been seen yet, by node. */
   readonly #waiting = new Map<string, Map<string, corev1.Pod>>();
 
-  constructor(workloads: WorkloadLookup) {
+  constructor(workloads: WorkloadLookup, volumes: VolumeLookup = NO_VOLUMES) {
     this.workloads = workloads;
+    this.volumes = volumes;
     this.nominations = new Nominations(this.antiAffinity, workloads);
   }
 

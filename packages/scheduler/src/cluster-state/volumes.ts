@@ -1,0 +1,23 @@
+import type { corev1 } from '@k8ts/api';
+import type { Reasons } from '../contract.ts';
+
+/** What plugins may ask about the volumes of pods. */
+export interface VolumeLookup {
+  /**
+   * All that volumes say about where the pod can go, as a part of its class's identity. Undefined: it has no claims.
+   */
+  keyOf(pod: corev1.Pod): unknown;
+  /** Only for a pod that has claims. */
+  judge(pod: corev1.Pod): VolumeJudgement;
+}
+
+/** Why the pod can go nowhere; or what each node has for it. */
+export type VolumeJudgement =
+  | { readonly refusal: string }
+  | { readonly refusal?: undefined; readonly filter: (node: corev1.Node) => Reasons | undefined };
+
+/** A cluster without claims. */
+export const NO_VOLUMES: VolumeLookup = {
+  keyOf: () => undefined,
+  judge: () => ({ filter: () => undefined }),
+};
