@@ -87,7 +87,7 @@ describe('storage', () => {
       { status: { conditions: [condition('StatusPatched')] } },
       { type: 'merge', subresource: 'status' },
     );
-    expect(patchedClaim.status).toMatchObject({ phase: 'Pending', conditions: [condition('StatusPatched')] });
+    expect(patchedClaim.status).toMatchObject({ conditions: [condition('StatusPatched')] });
     const message = { message: 'StatusPatched', reason: 'E2E patchStatus' };
     const patchedVolume = await volumes.patch(
       volume,

@@ -40,7 +40,12 @@ export async function applyDns(client: Client, servers: readonly KubeDnsServer[]
   for (const slice of kubeDnsEndpointSlices(options)) await apply(client, discoveryv1.endpointSlices, slice);
 }
 
-async function apply<T extends KubeObject>(client: Client, type: ResourceType<T>, object: T): Promise<void> {
+/** Server-side apply, as the cluster itself. */
+export async function apply<T extends KubeObject>(
+  client: Client,
+  type: ResourceType<T>,
+  object: T,
+): Promise<void> {
   const { name, namespace } = object.metadata;
   const apiVersion = type.group === '' ? type.version : `${type.group}/${type.version}`;
   await client.resource(type, namespace).apply(name, { ...object, apiVersion, kind: type.kind }, MANAGER);

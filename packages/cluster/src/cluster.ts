@@ -17,6 +17,7 @@ import {
 import { startControlPlane } from './control-plane.ts';
 import type { ControlPlane } from './control-plane.ts';
 import { inProcessKubelets } from './in-process-kubelets.ts';
+import { simulatedDirectories, startLocalVolumes } from './local-volumes.ts';
 import { createEphemeralPki } from './pki/cluster-pki.ts';
 import type { EphemeralPki } from './pki/cluster-pki.ts';
 
@@ -131,6 +132,16 @@ export class Cluster implements AsyncDisposable {
         }),
       );
       served.push(...nodes.served);
+      scope.use(
+        await startLocalVolumes({
+          directories: simulatedDirectories((name) => nodes.names.includes(name)),
+          clientFor: (user, ...groups) => controlPlane.clientFor(user, ...groups),
+          clock,
+          random,
+          logger,
+          metrics,
+        }),
+      );
       await nodes.ready();
       return new Cluster({ scope, controlPlane, nodes, metrics, pki });
     } catch (error) {

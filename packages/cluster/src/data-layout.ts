@@ -12,6 +12,8 @@ export interface DataLayout {
   readonly run: string;
   readonly kubelet: string;
   readonly network: string;
+  /** Directories of provisioned persistent volumes. */
+  readonly volumes: string;
   readonly kubeconfig: string;
   /** Which process runs the cluster, and how. */
   readonly state: string;
@@ -35,6 +37,7 @@ export function dataLayout(root: string): DataLayout {
     run: join(root, 'run'),
     kubelet: join(root, 'kubelet'),
     network: join(root, 'network'),
+    volumes: join(root, 'volumes'),
     kubeconfig: join(root, 'admin.kubeconfig'),
     state: join(root, 'state.json'),
     addedTo: join(root, 'added-to'),

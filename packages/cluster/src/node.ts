@@ -24,6 +24,7 @@ import {
 } from '@k8ts/network';
 import type { BridgeNetwork } from '@k8ts/network';
 import { applyDns } from './addons.ts';
+import { directoriesBelow, startLocalVolumes } from './local-volumes.ts';
 import { unmountBelow } from './mounts.ts';
 import type { DataLayout } from './data-layout.ts';
 import {
@@ -207,6 +208,15 @@ export async function startLocalNode(options: LocalNodeOptions): Promise<LocalNo
         clock,
         random,
         logger: dnsLogger,
+        metrics,
+      }),
+    );
+    scope.use(
+      await startLocalVolumes({
+        ...common,
+        directories: directoriesBelow(layout.volumes, nodeName),
+        clientFor,
+        logger: logger.child({ component: 'local-volumes' }),
         metrics,
       }),
     );

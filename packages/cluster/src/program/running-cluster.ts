@@ -19,6 +19,7 @@ import { applyAccess } from '../addons.ts';
 import { startControlPlane } from '../control-plane.ts';
 import type { DataLayout } from '../data-layout.ts';
 import { inProcessKubelets } from '../in-process-kubelets.ts';
+import { simulatedDirectories, startLocalVolumes } from '../local-volumes.ts';
 import { openNodeContainers, startLocalNode } from '../node.ts';
 import type { LocalNode, NodeContainers } from '../node.ts';
 import { KUBERNETES_SERVICE_IP } from '../node-network.ts';
@@ -149,6 +150,17 @@ export async function startCluster(
           logger: logger.child({ component: 'simulated-nodes' }),
           count,
           namePrefix: 'simulated',
+        }),
+      );
+      const { names } = simulated;
+      scope.use(
+        await startLocalVolumes({
+          directories: simulatedDirectories((name) => names.includes(name)),
+          clientFor: (user, ...groups) => controlPlane.clientFor(user, ...groups),
+          clock,
+          random,
+          logger: logger.child({ component: 'local-volumes' }),
+          metrics,
         }),
       );
       await simulated.ready();

@@ -1,5 +1,4 @@
 import type { corev1 } from '@k8ts/api';
-import type { Reasons } from '../contract.ts';
 
 /** What plugins may ask about the volumes of pods. */
 export interface VolumeLookup {
@@ -14,7 +13,12 @@ export interface VolumeLookup {
 /** Why the pod can go nowhere; or what each node has for it. */
 export type VolumeJudgement =
   | { readonly refusal: string }
-  | { readonly refusal?: undefined; readonly filter: (node: corev1.Node) => Reasons | undefined };
+  | { readonly refusal?: undefined; readonly filter: (node: corev1.Node) => NodeRefusal | undefined };
+
+/** Why a node is not for the pod; no pod that leaves would help. */
+export interface NodeRefusal {
+  readonly unresolvable: readonly string[];
+}
 
 /** A cluster without claims. */
 export const NO_VOLUMES: VolumeLookup = {

@@ -12,7 +12,7 @@ import {
   storageRequest,
   waitsForConsumer,
 } from '@k8ts/apimachinery';
-import type { Reasons } from '../contract.ts';
+import type { NodeRefusal } from '../cluster-state/volumes.ts';
 
 type Claim = corev1.PersistentVolumeClaim;
 type Volume = corev1.PersistentVolume;
@@ -79,7 +79,7 @@ export function volumesOn(
   node: corev1.Node,
   { bound, waiting }: PodClaims,
   source: VolumeSource,
-): PodVolumes | Reasons {
+): PodVolumes | NodeRefusal {
   const reasons: string[] = [];
   for (const claim of bound) {
     const volume = source.volume(claim.spec.volumeName ?? '');
@@ -124,6 +124,6 @@ function canProvision(storageClass: storagev1.StorageClass | undefined, node: co
   return allowsTopologyOf(storageClass, node);
 }
 
-export function isPodVolumes(result: PodVolumes | Reasons): result is PodVolumes {
-  return typeof result === 'object' && 'matches' in result;
+export function isPodVolumes(result: PodVolumes | NodeRefusal): result is PodVolumes {
+  return 'matches' in result;
 }
