@@ -77,8 +77,8 @@ async function start(port: number): Promise<Wardle> {
     frontProxyCa: trust.data?.['requestheader-client-ca-file'] ?? '',
     allowedNames: JSON.parse(trust.data?.['requestheader-allowed-names'] ?? '[]') as string[],
     isAllowed: async (spec) =>
-      (await account.resource(authorizationv1.subjectAccessReviews).create({ metadata: {}, spec } as never))
-        .status?.allowed === true,
+      (await account.resource(authorizationv1.subjectAccessReviews).create({ metadata: {}, spec })).status
+        ?.allowed === true,
   });
 }
 
@@ -143,7 +143,7 @@ describe('an aggregated API', () => {
     const created = await suite.wire.send('POST', flundersIn(other), { body: flunder('owner') });
     const { uid } = created.json<{ metadata: { uid: string } }>().metadata;
     const owner = { apiVersion: `${GROUP}/v1alpha1`, kind: 'Flunder', name: 'owner', uid };
-    await maps.create({ metadata: { name: 'owned', ownerReferences: [owner] } } as never);
+    await maps.create({ metadata: { name: 'owned', ownerReferences: [owner] } });
     // It is there as long as its owner is.
     await new Promise((resolve) => setTimeout(resolve, 3_000));
     expect(await isGone(maps.get('owned'))).toBe(false);

@@ -38,7 +38,11 @@ export type {
 } from './library/authorizer.ts';
 export { appliedObject, jsonPatchOperations } from './admission/patch-values.ts';
 export { compileReviewCondition, evaluateReviewCondition } from './authorization/match-conditions.ts';
-export { celTexts, compileTokenExpression, evaluateTokenExpression } from './authentication/token-expressions.ts';
+export {
+  celTexts,
+  compileTokenExpression,
+  evaluateTokenExpression,
+} from './authentication/token-expressions.ts';
 export type { TokenVariable } from './authentication/token-expressions.ts';
 export { kindExpressionTypes } from './admission/schema-types.ts';
 export type { KindSchema } from './admission/schema-types.ts';

@@ -53,7 +53,5 @@ function checkKind({ apiVersion, kind }: JsonObject, expected: string, text: str
   if (typeof kind !== 'string' || kind === '') throw missing('Kind');
   if (typeof apiVersion !== 'string' || apiVersion === '') throw missing('apiVersion');
   if (kind === expected && VERSIONS.includes(apiVersion)) return;
-  throw new ConfigurationError(
-    `no kind ${goQuote(kind)} is registered for version ${goQuote(apiVersion)}`,
-  );
+  throw new ConfigurationError(`no kind ${goQuote(kind)} is registered for version ${goQuote(apiVersion)}`);
 }

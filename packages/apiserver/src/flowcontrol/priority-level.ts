@@ -71,7 +71,7 @@ export class PriorityLevel {
   }
 }
 
-export function queueingOf({ spec }: Configuration): Queueing {
+function queueingOf({ spec }: Configuration): Queueing {
   if (spec?.type === 'Exempt') return { kind: 'exempt' };
   const queuing = spec?.limited?.limitResponse?.queuing;
   if (queuing === undefined) return { kind: 'reject' };

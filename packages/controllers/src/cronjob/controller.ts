@@ -1,13 +1,7 @@
 import { isDeepStrictEqual } from 'node:util';
 
 import { batchv1 } from '@k8ts/api';
-import {
-  goQuote,
-  isAlreadyExists,
-  isNotFound,
-  isTimeZone,
-  formatTime,
-} from '@k8ts/apimachinery';
+import { goQuote, isAlreadyExists, isNotFound, isTimeZone, formatTime } from '@k8ts/apimachinery';
 import type { CronSchedule } from '@k8ts/apimachinery';
 import { errorMessage } from '@k8ts/base';
 import type { Histogram } from '@k8ts/base';

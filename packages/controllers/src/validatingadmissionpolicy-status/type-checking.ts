@@ -16,7 +16,7 @@ type Policy = admissionregistrationv1.ValidatingAdmissionPolicy;
 /** More are not looked at (upstream: maxTypesToCheck). */
 const MAX_KINDS = 10;
 
-export interface Kind {
+interface Kind {
   readonly group: string;
   readonly version: string;
   readonly kind: string;
