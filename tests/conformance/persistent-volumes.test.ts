@@ -234,4 +234,20 @@ describe('persistent volumes', () => {
     await clock.advance(30_000);
     expect((await pods(client).list()).items.map(({ metadata }) => metadata.name)).toEqual(['other']);
   });
+
+  it('an ephemeral volume has a claim that comes and goes with its pod', async () => {
+    await using world = await start(1);
+    const { cluster, clock } = world;
+    const { client } = cluster;
+    const { spec } = claim('x');
+    const volume = { name: 'scratch', ephemeral: { volumeClaimTemplate: { spec } } };
+    await pods(client).create(pod('web', '', { volumes: [volume] }));
+    await clock.advance(30_000);
+    expect((await pods(client).get('web')).status?.phase).toBe('Running');
+    expect((await claims(client).get('web-scratch')).status?.phase).toBe('Bound');
+    await pods(client).delete('web');
+    await clock.advance(120_000);
+    expect((await claims(client).list()).items).toEqual([]);
+    expect((await volumes(client).list()).items).toEqual([]);
+  });
 });

@@ -13,6 +13,7 @@ import { namespaceController } from './namespace/controller.ts';
 import { nodeLifecycleController } from './node-lifecycle/controller.ts';
 import { taintEvictionController } from './node-lifecycle/taint-eviction-controller.ts';
 import { persistentVolumeBinderController } from './persistent-volume/controller.ts';
+import { ephemeralVolumeController } from './persistent-volume/ephemeral-volume-controller.ts';
 import { expandController } from './persistent-volume/expand-controller.ts';
 import { podGCController } from './pod-gc-controller.ts';
 import { replicaSetController, replicationController } from './replicaset/controller.ts';
@@ -51,6 +52,7 @@ export const controllerRegistry: readonly ControllerDefinition[] = [
   podGCController,
   persistentVolumeBinderController,
   expandController,
+  ephemeralVolumeController,
   pvcProtectionController,
   pvProtectionController,
   vacProtectionController,

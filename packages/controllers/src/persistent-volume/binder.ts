@@ -17,9 +17,6 @@ import { WrittenObjects } from './written-objects.ts';
 export type Volume = corev1.PersistentVolume;
 export type Claim = corev1.PersistentVolumeClaim;
 
-/** The pods by the keys of the claims that they use. */
-export const BY_CLAIM = 'claim';
-
 /** The binder's queue holds both. */
 export const claimKey = (key: string): string => `claim:${key}`;
 export const volumeKey = (name: string): string => `volume:${name}`;

@@ -19,8 +19,9 @@ import {
 import { objectKey } from '@k8ts/client';
 
 import { isPodTerminal } from '../pod-state.ts';
-import { BY_CLAIM } from './binder.ts';
+
 import type { Binder, Claim, Volume } from './binder.ts';
+import { BY_CLAIM } from './claims-of-pods.ts';
 
 /** Brings a claim one step further (syncClaim in pkg/controller/volume/persistentvolume/pv_controller.go). */
 export async function syncClaim(binder: Binder, claim: Claim): Promise<void> {

@@ -1,12 +1,12 @@
 import { corev1, storagev1 } from '@k8ts/api';
-import { claimNameOf } from '@k8ts/apimachinery';
 import { every } from '@k8ts/base';
 import { objectKey } from '@k8ts/client';
 
 import type { Controller, ControllerContext, ControllerDefinition } from '../contract.ts';
 import { eventsRule, rule } from '../permissions.ts';
-import { Binder, BY_CLAIM, claimKey, volumeKey } from './binder.ts';
+import { Binder, claimKey, volumeKey } from './binder.ts';
 import type { Claim, Volume } from './binder.ts';
+import { BY_CLAIM, claimKeysOf } from './claims-of-pods.ts';
 import { syncClaim } from './claim.ts';
 import { syncVolume } from './volume.ts';
 
@@ -43,7 +43,7 @@ function createBinder(context: ControllerContext): Controller {
   const claims = informers.of(corev1.persistentVolumeClaims);
   const volumes = informers.of(corev1.persistentVolumes);
   informers.of(storagev1.storageClasses);
-  informers.of(corev1.pods).addIndex(BY_CLAIM, claimKeys);
+  informers.of(corev1.pods).addIndex(BY_CLAIM, claimKeysOf);
   const binder = new Binder(context);
 
   const lookAtClaim = (claim: Claim): void => queue.add(claimKey(objectKey(claim)));
@@ -84,9 +84,4 @@ function createBinder(context: ControllerContext): Controller {
         for (const volume of volumes.lister.list()) lookAtVolume(volume);
       }),
   };
-}
-
-function claimKeys(pod: corev1.Pod): string[] {
-  const names = (pod.spec.volumes ?? []).flatMap((volume) => claimNameOf(pod, volume) ?? []);
-  return names.map((name) => `${pod.metadata.namespace ?? ''}/${name}`);
 }

@@ -2,8 +2,9 @@ import type { corev1 } from '@k8ts/api';
 import { hasSameVolumeMode, PROVISIONED_BY } from '@k8ts/apimachinery';
 
 import { isPodTerminal } from '../pod-state.ts';
-import { BY_CLAIM, claimKey } from './binder.ts';
+import { claimKey } from './binder.ts';
 import type { Binder, Claim, Volume } from './binder.ts';
+import { BY_CLAIM } from './claims-of-pods.ts';
 
 const MIGRATED_TO = 'pv.kubernetes.io/migrated-to';
 

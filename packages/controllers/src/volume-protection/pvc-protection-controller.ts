@@ -1,13 +1,12 @@
 import { corev1 } from '@k8ts/api';
+import { claimNameOf } from '@k8ts/apimachinery';
 import { controllerOf } from '@k8ts/client';
 
 import type { Controller, ControllerContext, ControllerDefinition } from '../contract.ts';
 import { eventsRule, rule } from '../permissions.ts';
+import { BY_CLAIM, claimKeysOf } from '../persistent-volume/claims-of-pods.ts';
 import { isPodTerminal } from '../pod-state.ts';
 import { protect } from './protection.ts';
-
-/** The index of pods by the keys of the claims that their volumes name. */
-const BY_CLAIM = 'claim';
 
 type Claim = corev1.PersistentVolumeClaim;
 
@@ -30,7 +29,7 @@ export const pvcProtectionController: ControllerDefinition = {
 function createPvcProtection(context: ControllerContext): Controller {
   const { client, informers } = context;
   const pods = informers.of(corev1.pods);
-  pods.addIndex(BY_CLAIM, claimKeys);
+  pods.addIndex(BY_CLAIM, claimKeysOf);
   const { controller, recheck } = protect<Claim>(context, {
     type: corev1.persistentVolumeClaims,
     finalizer: 'kubernetes.io/pvc-protection',
@@ -44,7 +43,7 @@ function createPvcProtection(context: ControllerContext): Controller {
     },
   });
   const release = (pod: corev1.Pod): void => {
-    for (const key of claimKeys(pod)) recheck(key);
+    for (const key of claimKeysOf(pod)) recheck(key);
   };
   const look = (pod: corev1.Pod): void => {
     if (!pod.spec.nodeName || isPodTerminal(pod)) release(pod);
@@ -58,17 +57,6 @@ function createPvcProtection(context: ControllerContext): Controller {
     deleted: release,
   });
   return controller;
-}
-
-/** An ephemeral volume's claim is named after the pod and the volume. */
-function claimNameOf(pod: corev1.Pod, volume: corev1.Volume): string | undefined {
-  if (volume.ephemeral !== undefined) return `${pod.metadata.name}-${volume.name}`;
-  return volume.persistentVolumeClaim?.claimName;
-}
-
-function claimKeys(pod: corev1.Pod): string[] {
-  const names = (pod.spec.volumes ?? []).flatMap((volume) => claimNameOf(pod, volume) ?? []);
-  return names.map((name) => `${pod.metadata.namespace ?? ''}/${name}`);
 }
 
 /** A kubelet does not start a pod whose claim is being deleted, so that pods count from when they are on a node. */
