@@ -182,6 +182,8 @@ class Server implements ApiServer {
   readonly #requestMetrics: RequestMetrics;
   readonly #hooksDone = new Map<string, boolean>();
   readonly #ports: HttpServer[] = [];
+  /** What the hooks leave running. It watches this server, so it is to end before the watches do. */
+  readonly #hooks = new Scope();
   readonly #listening: Promise<number>;
   #resolveListening: (port: number) => void = () => undefined;
   #rejectListening: (error: Error) => void = () => undefined;
@@ -270,7 +272,7 @@ class Server implements ApiServer {
   }
 
   startHooks(): void {
-    const { options, scope, clock, logger, metrics, registry, objects, services } = this.#parts;
+    const { options, clock, logger, metrics, registry, objects, services } = this.#parts;
     const hooks = options.postStartHooks ?? [];
     for (const { name } of hooks) this.#hooksDone.set(name, false);
     const run = async (): Promise<void> => {
@@ -285,10 +287,10 @@ class Server implements ApiServer {
           clock,
           random: services.random,
           logger,
-          signal: scope.signal,
+          signal: this.#hooks.signal,
           listening: this.#listening,
           background: (work) =>
-            scope.run(work, (error) =>
+            this.#hooks.run(work, (error) =>
               logger.error('background work of a hook failed', {
                 hook: hook.name,
                 error: errorMessage(error),
@@ -299,7 +301,7 @@ class Server implements ApiServer {
       }
       this.#resolveReady();
     };
-    scope.run(run(), (error) => {
+    this.#hooks.run(run(), (error) => {
       logger.error('a post-start hook failed', { error: errorMessage(error) });
       this.#rejectReady(error instanceof Error ? error : new Error(String(error)));
     });
@@ -311,9 +313,11 @@ class Server implements ApiServer {
     this.#rejectReady(new Error('the API server was stopped'));
     this.#rejectListening(new Error('the API server was stopped'));
     const { scope, registry, options } = this.#parts;
+    const hooksEnded = this.#hooks[Symbol.asyncDispose]();
     // Watches end by themselves once their caches close; then the connections are idle and can go.
     for (const storage of registry.storages()) storage.cache.close();
     await Promise.all(this.#ports.map((port) => port.close(options.shutdownGrace ?? 0)));
+    await hooksEnded;
     await scope[Symbol.asyncDispose]();
   }
 
