@@ -92,6 +92,7 @@ export async function runAggregationControllers(context: Context, options: Contr
     });
   const shutDown = (): void => {
     for (const queue of [statuses, discovery, openApi]) queue.shutDown();
+    void informers[Symbol.asyncDispose](); // at once: the watches end with the server
   };
   signal.addEventListener('abort', shutDown, { once: true });
   if (signal.aborted) return;

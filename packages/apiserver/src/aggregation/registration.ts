@@ -141,7 +141,11 @@ export function runRegistration(context: Context): Registration {
       updated: (object, previous) => enqueue([...namesOf(object), ...namesOf(previous)]),
       deleted: definition,
     });
-    signal.addEventListener('abort', () => queue.shutDown(), { once: true });
+    const stop = (): void => {
+      queue.shutDown();
+      void informers[Symbol.asyncDispose](); // at once: the watches end with the server
+    };
+    signal.addEventListener('abort', stop, { once: true });
     if (signal.aborted) return;
     informers.start();
     for (let name = await queue.get(); name !== undefined; name = await queue.get()) {
