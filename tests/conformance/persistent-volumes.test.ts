@@ -250,4 +250,27 @@ describe('persistent volumes', () => {
     expect((await claims(client).list()).items).toEqual([]);
     expect((await volumes(client).list()).items).toEqual([]);
   });
+
+  it('a claim for one pod at a time keeps a second pod waiting, unless that one may make the first leave', async () => {
+    await using world = await start(2);
+    const { cluster, clock } = world;
+    const { client } = cluster;
+    await claims(client).create(claim('data', { accessModes: ['ReadWriteOncePod'] }));
+    await pods(client).create(pod('first', 'data'));
+    await clock.advance(30_000);
+    await pods(client).create(pod('second', 'data'));
+    await clock.advance(5000);
+    expect(await scheduled(client, 'second')).toContain(
+      'node(s) unavailable due to PersistentVolumeClaim with ReadWriteOncePod access mode already in-use by another pod',
+    );
+    await pods(client).create(pod('urgent', 'data', { priorityClassName: 'system-cluster-critical' }));
+    await clock.advance(120_000);
+    const left = (await pods(client).list()).items;
+    expect(left.map(({ metadata, spec }) => [metadata.name, spec.nodeName !== undefined]).toSorted()).toEqual(
+      [
+        ['second', false],
+        ['urgent', true],
+      ],
+    );
+  });
 });

@@ -23,6 +23,8 @@ export class ClusterState {
   readonly workloads: WorkloadLookup;
   readonly volumes: VolumeLookup;
   readonly nominations: Nominations;
+  /** How many pods on nodes use a claim, by `namespace/name`. */
+  readonly claimUsers: Map<string, number> = new Map();
   readonly #counters = new PodCounters();
   readonly #pods = new Map<string, PodInfo>();
   readonly #onNode: Set<PodInfo>[] = [];
@@ -138,6 +140,7 @@ export class ClusterState {
     if (rowOnly) return;
     this.#counters.count(info, node, sign);
     this.antiAffinity.count(info.terms, node, sign);
+    for (const claim of info.claims) this.#countUser(claim, sign);
   }
 
   has(uid: string): boolean {
@@ -151,6 +154,12 @@ export class ClusterState {
 
   releaseCounter(counter: PodCounter): void {
     this.#counters.release(counter);
+  }
+
+  #countUser(claim: string, sign: 1 | -1): void {
+    const users = (this.claimUsers.get(claim) ?? 0) + sign;
+    if (users === 0) this.claimUsers.delete(claim);
+    else this.claimUsers.set(claim, users);
   }
 
   #refresh(info: PodInfo, pod: corev1.Pod): void {

@@ -11,6 +11,8 @@ export interface PodInfo extends PlacedPod {
   readonly requests: ResourceAmounts;
   readonly nonZero: ResourceAmounts;
   readonly ports: readonly string[];
+  /** `namespace/name` of the claims that its volumes name. */
+  readonly claims: readonly string[];
   /** What `AntiAffinityTerms.register` gave for it. */
   readonly terms: readonly string[];
   /** As it was seen last. */
@@ -29,10 +31,21 @@ export function podInfo(pod: corev1.Pod, node: number, terms: readonly string[])
     requests: podRequests(pod.spec),
     nonZero: podRequests(pod.spec, true),
     ports: hostPortsOf(pod),
+    claims: claimKeysOf(pod),
     terms,
     latest: pod,
     startTime: startTimeOf(pod),
   };
+}
+
+const NO_CLAIMS: readonly string[] = [];
+
+export function claimKeysOf({ metadata, spec: { volumes } }: corev1.Pod): readonly string[] {
+  let keys: string[] | undefined;
+  for (const { persistentVolumeClaim } of volumes ?? [])
+    if (persistentVolumeClaim !== undefined)
+      (keys ??= []).push(`${metadata.namespace ?? ''}/${persistentVolumeClaim.claimName}`);
+  return keys ?? NO_CLAIMS;
 }
 
 export function podPriority({ spec }: corev1.Pod): number {

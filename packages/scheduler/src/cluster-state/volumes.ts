@@ -6,6 +6,8 @@ export interface VolumeLookup {
    * All that volumes say about where the pod can go, as a part of its class's identity. Undefined: it has no claims.
    */
   keyOf(pod: corev1.Pod): unknown;
+  /** `namespace/name` of those of its claims that one pod at a time may use (ReadWriteOncePod). */
+  onePodClaims(pod: corev1.Pod): readonly string[];
   /** Only for a pod that has claims. */
   judge(pod: corev1.Pod): VolumeJudgement;
 }
@@ -23,5 +25,6 @@ export interface NodeRefusal {
 /** A cluster without claims. */
 export const NO_VOLUMES: VolumeLookup = {
   keyOf: () => undefined,
+  onePodClaims: () => [],
   judge: () => ({ filter: () => undefined }),
 };

@@ -4,6 +4,7 @@ import { sleep } from '@k8ts/base';
 import type { Clock } from '@k8ts/base';
 import { objectKey } from '@k8ts/client';
 import type { Client, InformerFactory } from '@k8ts/client';
+import { claimKeysOf } from '../cluster-state/pod-info.ts';
 import type { VolumeJudgement, VolumeLookup } from '../cluster-state/volumes.ts';
 import { AssumedObjects, versionOf } from './assumed-objects.ts';
 import { claimsOf, isPodVolumes, volumesOn } from './pod-volumes.ts';
@@ -104,6 +105,12 @@ export class VolumeBinder implements VolumeLookup, VolumeSource {
         : [volume.ephemeral === undefined ? name : `${name} ${pod.metadata.uid ?? ''}`];
     });
     return names.length === 0 ? undefined : [pod.metadata.namespace, names, this.#generation];
+  }
+
+  onePodClaims(pod: corev1.Pod): readonly string[] {
+    return claimKeysOf(pod).filter(
+      (key) => this.claim(key)?.spec.accessModes?.includes('ReadWriteOncePod') === true,
+    );
   }
 
   judge(pod: corev1.Pod): VolumeJudgement {
