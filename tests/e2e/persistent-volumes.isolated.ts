@@ -194,4 +194,45 @@ describe('a pod whose claim has no volume', () => {
     await installation.kubectl.ok('delete', 'pod', 'waits');
     await claims().delete('nothing');
   });
+
+  it('whose volume is gone from the disk says so', async () => {
+    const path = join(installation.directory, 'absent');
+    await volumes().create({
+      metadata: { name: 'absent' },
+      spec: {
+        capacity: { storage: '1Gi' },
+        accessModes: ['ReadWriteOnce'],
+        storageClassName: 'by-hand',
+        local: { path },
+        nodeAffinity: {
+          required: {
+            nodeSelectorTerms: [
+              { matchExpressions: [{ key: 'kubernetes.io/hostname', operator: 'In', values: ['node-1'] }] },
+            ],
+          },
+        },
+      },
+    });
+    await claims().create({
+      metadata: { name: 'by-hand' },
+      spec: { ...template.spec, accessModes: ['ReadWriteOnce'], storageClassName: 'by-hand' },
+    });
+    await apply(
+      podManifest('absent', {
+        containers: [script(PAUSE, { volumeMounts: [{ name: 'data', mountPath: '/data' }] })],
+        volumes: [{ name: 'data', persistentVolumeClaim: { claimName: 'by-hand' } }],
+      }),
+    );
+    const said = `MountVolume.NewMounter initialization failed for volume "absent" : path "${path}" does not exist`;
+    await until(async () => {
+      const { items } = await client.resource(corev1.events, 'default').list();
+      return items.some(({ reason, message }) => reason === 'FailedMount' && message === said);
+    }, 30_000);
+    await mkdir(path);
+    await until(() => isReady('absent'), 60_000);
+    await installation.kubectl.ok('delete', 'pod', 'absent');
+    await claims().delete('by-hand');
+    await until(async () => (await volumes().get('absent')).status?.phase === 'Released', 30_000);
+    await volumes().delete('absent');
+  });
 });

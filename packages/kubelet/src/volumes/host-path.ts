@@ -24,7 +24,7 @@ export async function checkHostPath(path: string, type: string): Promise<void> {
     throw new Error(`hostPath type check failed: ${path} is not ${check[1]}`);
 }
 
-async function exists(path: string): Promise<boolean> {
+export async function exists(path: string): Promise<boolean> {
   return lstat(path).then(
     () => true,
     () => false,

@@ -12,7 +12,7 @@ import { PodPreparationError } from '../pod/pod-host.ts';
 import { podNamespace, podUid } from '../pod/pod-spec.ts';
 import type { Pod, ResourceList, Volume } from '../pod/types.ts';
 import { writeAtomically } from './atomic-writer.ts';
-import { checkHostPath } from './host-path.ts';
+import { checkHostPath, exists } from './host-path.ts';
 import type { Mounter } from './mount-table.ts';
 import { applyFsGroup, matchesFsGroup } from './ownership.ts';
 import { volumePayload } from './payload.ts';
@@ -67,6 +67,7 @@ export class VolumeManager {
       try {
         volumes.set(volume.name, await this.#setUpVolume(pod, volume));
       } catch (error) {
+        if (error instanceof PodPreparationError) throw error;
         throw new PodPreparationError(
           'FailedMount',
           `MountVolume.SetUp failed for volume "${volume.name}" : ${errorMessage(error)}`,
@@ -191,6 +192,11 @@ export class VolumeManager {
     const path = spec?.hostPath?.path ?? spec?.local?.path;
     if (path === undefined) throw new Error(`no volume plugin matched PV ${volumeName}`);
     if (spec?.hostPath !== undefined) await checkHostPath(path, spec.hostPath.type ?? '');
+    if (spec?.local !== undefined && !(await exists(path)))
+      throw new PodPreparationError(
+        'FailedMount',
+        `MountVolume.NewMounter initialization failed for volume "${volumeName}" : path "${path}" does not exist`,
+      );
     const gid = pod.spec.securityContext?.fsGroup;
     // Upstream gives local volumes to the fsGroup, and leaves hostPath volumes alone.
     if (gid !== undefined && spec?.local !== undefined && !readonly) {
