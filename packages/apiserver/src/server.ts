@@ -428,11 +428,13 @@ class Server implements ApiServer {
       context?.audit?.started(code);
       void context?.audit?.completed();
     };
+    // A request that was given up before it had its seat may still get one: it is given back when the work is done.
     const fail = (error: unknown): void => {
-      if (!isOver) done(respondError(respondServices, context, given, error));
+      if (isOver) context?.release?.();
+      else done(respondError(respondServices, context, given, error));
     };
     const answer = (result: Result): void | Promise<void> => {
-      if (isOver) return;
+      if (isOver) return context?.release?.();
       if (result.kind === 'watch') context?.release?.(); // it has begun
       if (result.kind === 'upgrade') {
         if (upgrade === undefined) return fail(upgradeRequired());

@@ -33,14 +33,17 @@ beforeAll(async () => {
     authenticators: [
       {
         name: 'by-header',
-        authenticate: ({ headers }): { user: UserInfo } => ({
-          user: {
-            name: String(headers['x-user'] ?? 'admin'),
-            uid: '',
-            groups: [headers['x-user'] === undefined ? 'system:masters' : 'system:authenticated'],
-            extra: {},
-          },
-        }),
+        authenticate: async ({ headers }): Promise<{ user: UserInfo }> => {
+          if (headers['x-slow'] !== undefined) await new Promise<void>((resolve) => held.push(resolve));
+          return {
+            user: {
+              name: String(headers['x-user'] ?? 'admin'),
+              uid: '',
+              groups: [headers['x-user'] === undefined ? 'system:masters' : 'system:authenticated'],
+              extra: {},
+            },
+          };
+        },
       },
     ],
   });
@@ -191,6 +194,20 @@ describe('on a level with one seat', () => {
     await vi.waitFor(async () => expect(await inQueue()).toBe('0'));
     await letGo();
     expect((await first).status).toBe(201);
+  });
+
+  it('a request that was given up before it was known who asks leaves no seat taken', async () => {
+    const slow = await fetch(`${server.url}${CONFIG_MAPS}?timeout=50ms`, {
+      headers: { 'x-user': 'alice', 'x-slow': 'yes' },
+    });
+    expect(slow.status).toBe(504);
+    await letGo();
+    await vi.waitFor(async () =>
+      expect(await (await request('GET', '/metrics')).text()).toContain(
+        'apiserver_flowcontrol_current_executing_requests{priority_level="one",flow_schema="some"} 0',
+      ),
+    );
+    expect((await request('GET', CONFIG_MAPS, 'bob')).status).toBe(200);
   });
 
   it('a watch has its seat only until it has begun', async () => {
